@@ -1,0 +1,45 @@
+# hepafed: everything a fresh clone needs is python3.11, a C compiler and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WHEELS := .build/wheels
+EXTRAS := ray,images,networks,dev
+PIP_FLAGS := --disable-pip-version-check --quiet
+
+.PHONY: help install demo test lint bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
+
+install: $(INSTALLED)  ## create .venv and install the pinned dependencies (once)
+
+# PyRadiomics 3.0.1 has no wheel for Python 3.11. It builds only without isolation, and only a build under
+# numpy 2 runs under both numpy 1.26 (which neuroHarmonize holds us at) and 2: so it gets a venv of its own.
+$(WHEELS)/.built:
+	$(PYTHON) -m venv .build/venv
+	.build/venv/bin/pip install $(PIP_FLAGS) "numpy==2.2.6" "setuptools==80.9.0" wheel
+	.build/venv/bin/pip wheel $(PIP_FLAGS) --no-cache-dir --no-deps --no-build-isolation -w $(WHEELS) "pyradiomics==3.0.1"
+	rm -rf .build/venv
+	touch $@
+
+$(INSTALLED): pyproject.toml constraints.txt $(WHEELS)/.built
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) --find-links $(WHEELS) -c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/pip check --disable-pip-version-check
+	touch $@
+
+demo: $(INSTALLED)  ## four synthetic hospitals, one federated study, one report
+	$(BIN)/hepafed demo-data demo/hospitals --sites 4 --patients 60 --seed 7 --overwrite
+	$(BIN)/hepafed simulate demo/hospitals/study.yaml --sites demo/hospitals --out demo/report --overwrite
+
+test: lint  ## lint, then the whole test suite
+	$(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
+
+lint: $(INSTALLED)  ## ruff and the type checker over all packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove what make created
+	rm -rf .venv .build demo *.egg-info

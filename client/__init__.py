@@ -1,0 +1,1 @@
+"""Everything that touches a patient; it runs inside the hospital."""

@@ -1,0 +1,225 @@
+"""A question that every hospital gets, and what each may answer.
+
+A query is a name and small public parameters, never code. An answer has two visible parts: `sums`, which add
+up over the hospitals and of which only the total is ever used, and `disclosed`, a short closed list of rounded
+figures about the hospital itself (DISCLOSURE.md).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import floor, log10
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.errors import Code
+
+Arrays = dict[str, np.ndarray]
+RowSet = Literal["training", "held_out"]
+DisclosureClass = Literal["masked total", "single hospital"]
+
+SMALLEST_CELL = 5
+SMALLEST_FOR_A_MEDIAN = 10
+SMALLEST_CLASS_FOR_OWN_AUC = 10
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as bytes: a JSON line of names and shapes, then float64 little-endian values in that order."""
+    names = sorted(arrays)
+    contents = [np.asarray(arrays[name], dtype="<f8") for name in names]
+    header = canonical_json([[name, list(c.shape)] for name, c in zip(names, contents, strict=True)])
+    return b"\n".join([header.encode(), b"".join(c.tobytes() for c in contents)])
+
+
+def unpack_arrays(packed: bytes) -> Arrays:
+    """The arrays of `pack_arrays`; a length that does not fit its header raises ValueError."""
+    header, _, body = packed.partition(b"\n")
+    described = json.loads(header)
+    if not isinstance(described, list):
+        raise ValueError("packed arrays: the header is not a list")
+    arrays: Arrays = {}
+    start = 0
+    for name, shape in described:
+        if not isinstance(name, str) or any(not isinstance(s, int) or s < 0 for s in shape):
+            raise ValueError("packed arrays: a name or shape in the header is malformed")
+        end = start + 8 * int(np.prod(shape, dtype=np.int64))
+        if end > len(body):
+            raise ValueError("packed arrays: the body is shorter than its header says")
+        arrays[name] = np.frombuffer(body[start:end], dtype="<f8").reshape(shape).astype(np.float64)
+        start = end
+    if start != len(body):
+        raise ValueError("packed arrays: the body is longer than its header says")
+    return arrays
+
+
+@dataclass(frozen=True)
+class View:
+    """One fitted step of the pipeline: sent once, kept by its hash, then named by its hash.
+
+    A view refers to its parent by hash, so that a chain of views says how to get from a hospital's rows to a
+    matrix. Arrays have one leading row per split, in the order of `splits`.
+    """
+
+    step: str
+    parent: str | None = None
+    splits: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """The view as it travels and is kept."""
+        head = {
+            "step": self.step,
+            "parent": self.parent,
+            "splits": list(self.splits),
+            "parameters": dict(self.parameters),
+        }
+        return canonical_json(head).encode() + b"\n" + pack_arrays(self.arrays)
+
+    @staticmethod
+    def from_bytes(packed: bytes) -> "View":
+        """The view that `to_bytes` wrote."""
+        head, _, arrays = packed.partition(b"\n")
+        read = json.loads(head)
+        return View(
+            step=read["step"],
+            parent=read["parent"],
+            splits=tuple(read["splits"]),
+            parameters=read["parameters"],
+            arrays=unpack_arrays(arrays),
+        )
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of what travels."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question: the same bytes go to every hospital of the roster."""
+
+    name: str
+    study: str
+    roster: tuple[str, ...]
+    splits: tuple[str, ...] = ()
+    rows: RowSet = "training"
+    view: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def head(self) -> str:
+        """Everything but the arrays and the roster, as canonical JSON."""
+        return canonical_json(
+            {
+                "name": self.name,
+                "study": self.study,
+                "splits": list(self.splits),
+                "rows": self.rows,
+                "view": self.view,
+                "parameters": dict(self.parameters),
+            }
+        )
+
+    @cached_property
+    def question(self) -> str:
+        """SHA-256 of what is asked, whoever is in the room: a question is answered under one roster, once."""
+        return hashlib.sha256(self.head().encode() + b"\n" + pack_arrays(self.arrays)).hexdigest()
+
+    @property
+    def disclosure(self) -> DisclosureClass:
+        """Whether one hospital's own sums can be derived from the totals that are asked for."""
+        alone = any(split.startswith(LEAVE_OUT) for split in self.splits) and self.rows == "training"
+        return "single hospital" if alone else "masked total"
+
+
+LEAVE_OUT = "leave_one_hospital_out/"
+
+
+def two_significant(value: float) -> float:
+    """A figure rounded to two significant digits."""
+    if value == 0 or not np.isfinite(value):
+        return 0.0
+    return round(value, 1 - floor(log10(abs(value))))
+
+
+class Disclosed(BaseModel):
+    """The closed list of figures that a hospital sends in clear about itself.
+
+    Build it with `Disclosed.about`, `own_discrimination` or `refusal`, which round and suppress; the fields
+    refuse anything finer than the list allows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hospital: str | None = None
+    patients: int | None = Field(default=None, ge=0)
+    events: int | None = Field(default=None, ge=SMALLEST_CELL)
+    missing: dict[str, int] = {}
+    scanners: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    fingerprint: dict[str, str] = {}
+    medians: dict[str, float] = {}
+    auc: dict[str, tuple[float, float]] = {}
+    calibration: dict[str, tuple[float, float]] = {}
+    code: Code | None = None
+
+    def model_post_init(self, _: Any) -> None:
+        """Refuse to exist with a figure finer than the list allows."""
+        if any(count < SMALLEST_CELL for count in self.missing.values()):
+            raise ValueError(f"a count of missing values below {SMALLEST_CELL} must be suppressed")
+        if any(two_significant(m) != m for m in self.medians.values()):
+            raise ValueError("a disclosed median has more than two significant digits")
+        for pairs in (self.auc, self.calibration):
+            if any(round(v, 3) != v for pair in pairs.values() for v in pair):
+                raise ValueError("a disclosed AUC or calibration figure has more than three decimals")
+        events, patients = self.events, self.patients
+        if events is not None and patients is not None and patients - events < SMALLEST_CELL:
+            raise ValueError(
+                f"a number of events that leaves fewer than {SMALLEST_CELL} others must be suppressed"
+            )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one hospital sends: sums to be masked and added, and figures in clear."""
+
+    sums: Arrays = field(default_factory=dict)
+    disclosed: Disclosed = field(default_factory=Disclosed)
+
+    @staticmethod
+    def refusal(code: Code) -> "Answer":
+        """An answer that holds a code from the closed list and nothing else."""
+        return Answer(disclosed=Disclosed(code=code))
+
+
+@dataclass(frozen=True)
+class Total:
+    """What the coordinator works with: sums over the roster, and each hospital's disclosed figures."""
+
+    sums: Arrays
+    disclosed: dict[str, Disclosed]
+
+
+def add(answers: Mapping[str, Answer]) -> Total:
+    """Answers added in the order of the hospitals' names, so that the total has the same bits every time."""
+    names = sorted(answers)
+    shapes = {name: {key: a.shape for key, a in answers[name].sums.items()} for name in names}
+    if any(shapes[name] != shapes[names[0]] for name in names):
+        raise ValueError(f"answers of different shapes cannot be added: {shapes}")
+    sums: Arrays = {}
+    for key in shapes[names[0]] if names else ():
+        total = np.zeros(shapes[names[0]][key])
+        for name in names:
+            total = total + answers[name].sums[key]
+        sums[key] = total
+    return Total(sums=sums, disclosed={name: answers[name].disclosed for name in names})

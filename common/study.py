@@ -1,0 +1,288 @@
+"""The protocol of one study, read from study.yaml."""
+
+import hashlib
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from common.errors import StudyError
+from common.query import canonical_json
+from common.strict_yaml import describe_faults, read_yaml
+from common.variables import Labels, Level, Strict, Variable
+
+Column = Annotated[str, Field(min_length=1)]
+
+
+class BinaryOutcome(Strict):
+    """An outcome that a patient has or has not."""
+
+    kind: Literal["binary"]
+    column: Column = Field(
+        description="column of patients.csv that holds 0 and 1 (or the two levels in variables)"
+    )
+
+
+class MulticlassOutcome(Strict):
+    """An outcome of three or more classes."""
+
+    kind: Literal["multiclass"]
+    column: Column = Field(description="column of patients.csv; its levels are listed under variables")
+
+
+class SurvivalOutcome(Strict):
+    """A time to an event, with censoring."""
+
+    kind: Literal["survival"]
+    time: Column = Field(description="column with the time in days from time zero to event or last contact")
+    event: Column = Field(description="column with 1 for an event, 0 for censored")
+
+
+Outcome = Annotated[BinaryOutcome | MulticlassOutcome | SurvivalOutcome, Field(discriminator="kind")]
+
+
+class Criterion(Strict):
+    """Which patients belong to the cohort; a patient must meet every criterion."""
+
+    column: Column
+    at_least: float | None = None
+    at_most: float | None = None
+    one_of: list[Level] | None = None
+    known: bool | None = Field(None, description="true: the value must not be missing")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Criterion":
+        if all(v is None for v in (self.at_least, self.at_most, self.one_of, self.known)):
+            raise ValueError("a criterion needs at_least, at_most, one_of or known")
+        if self.known is False:
+            raise ValueError("known: false would ask for patients without the value; leave the criterion out")
+        return self
+
+
+class Cohort(Strict):
+    """The patients that the study is about."""
+
+    include: list[Criterion] = []
+
+
+class Predictors(Strict):
+    """What the model may look at."""
+
+    clinical: list[Column] = Field([], description="columns of patients.csv")
+    radiomics: Literal["all"] | list[Column] | None = Field(
+        None, description="all, or names and patterns (*) of columns of features.csv; left out: none"
+    )
+
+    @field_validator("radiomics", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) and value != "all" else value
+
+    def matching(self, names: list[str]) -> list[str]:
+        """The feature columns that the study asks for, in the order of features.csv."""
+        if self.radiomics is None:
+            return []
+        if self.radiomics == "all":
+            return list(names)
+        return [name for name in names if any(fnmatchcase(name, pattern) for pattern in self.radiomics)]
+
+    def named(self) -> list[str]:
+        """The feature columns that the study names outright: every hospital must have them."""
+        if self.radiomics is None or self.radiomics == "all":
+            return []
+        return [name for name in self.radiomics if not any(c in name for c in "*?[")]
+
+
+class Images(Strict):
+    """Regions and phases that features are extracted from (used once a hospital has images)."""
+
+    regions: list[Column] = ["tumour"]
+    phases: list[Column] = []
+
+
+class Imputation(Strict):
+    """How missing predictor values are filled, from the totals of the training rows."""
+
+    method: Literal["mean", "regression"] = Field(
+        "mean", description="mean, or regression on the other clinical columns (features: mean in both cases)"
+    )
+    indicator: bool = Field(False, description="add a column that says 'was missing' for clinical columns")
+
+
+class Harmonisation(Strict):
+    """How hospital effects are taken out of radiomic features."""
+
+    method: Literal["none", "combat"] = "none"
+    batch: Column = "hospital"
+    preserve: list[Column] = Field([], description="covariates whose effect is kept, never the outcome")
+    empirical_bayes: bool = True
+
+
+class Model(Strict):
+    """What is fitted."""
+
+    kind: Literal["logistic", "multinomial", "cox"] = "logistic"
+    penalty: Literal["none", "ridge", "lasso", "elastic-net"] = Field(
+        "ridge", description="ridge is ½λ‖β‖² on standardised columns; the intercept is free"
+    )
+    strength: Annotated[float, Field(ge=0, le=1e9)] | Literal["cross-validated"] = Field(
+        1.0, description="λ; scikit-learn's C is 1/λ"
+    )
+    lasso_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="elastic-net: share of the lasso part"
+    )
+
+
+class Validation(Strict):
+    """On which patients the model is judged."""
+
+    folds: int = Field(5, ge=0, le=20, description="folds within every hospital, stratified by outcome; 0: none")
+    repeats: int = Field(1, ge=1, le=50)
+    leave_one_hospital_out: bool = Field(
+        True, description="train on all hospitals but one, judge on that one (needs each hospital's approval)"
+    )
+
+    @field_validator("folds")
+    @classmethod
+    def _two_folds(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves nothing to train on: 0 for none, or 2 and more")
+        return folds
+
+
+class Privacy(Strict):
+    """Thresholds; a hospital's own site.yaml may be stricter."""
+
+    minimum_patients: int = Field(
+        10, ge=2, description="a hospital with fewer patients in the cohort sends nothing"
+    )
+    secure_sum: bool = Field(True, description="mask every hospital's sums so that only the total can be learned")
+
+
+class LostHospital(Strict):
+    """What happens when a hospital falls silent in the middle of a run."""
+
+    wait_minutes: float = Field(
+        10.0, ge=0, le=14 * 24 * 60, description="how long a run waits for a silent hospital"
+    )
+
+
+HOSPITAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+class Study(Strict):
+    """One study: what is asked of whom, and how the answer is judged."""
+
+    study: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", description="short name: letters, digits, - _ ."
+    )
+    title: str = ""
+    description: str = ""
+    outcome: Outcome
+    cohort: Cohort = Cohort()
+    variables: dict[Column, Variable] = Field({}, description="the data dictionary, a column each")
+    predictors: Predictors
+    images: Images = Images()
+    imputation: Imputation = Imputation()
+    harmonisation: Harmonisation = Harmonisation()
+    model: Model = Model()
+    validation: Validation = Validation()
+    privacy: Privacy = Privacy()
+    lost_hospital: LostHospital = LostHospital()
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+
+    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
+        outcome_columns = set(self.outcome_columns())
+        leaked = sorted(outcome_columns & set(self.predictors.clinical))
+        if leaked:
+            raise ValueError(f"predictors.clinical holds the outcome ({', '.join(leaked)}): take it out")
+        leaked = sorted(outcome_columns & set(self.harmonisation.preserve))
+        if leaked:
+            raise ValueError(
+                f"harmonisation.preserve holds the outcome ({', '.join(leaked)}): it would leak into the features"
+            )
+        if not self.predictors.clinical and self.predictors.radiomics is None:
+            raise ValueError("predictors name no column: give clinical, radiomics or both")
+        if len(set(self.predictors.clinical)) != len(self.predictors.clinical):
+            raise ValueError("predictors.clinical names a column twice")
+        if isinstance(self.outcome, BinaryOutcome):
+            declared = self.variables.get(self.outcome.column)
+            if declared is not None and declared.type != "binary":
+                raise ValueError(
+                    f"variables.{self.outcome.column}.type is {declared.type}: a binary outcome needs binary"
+                )
+        if isinstance(self.outcome, MulticlassOutcome):
+            declared = self.variables.get(self.outcome.column)
+            if declared is None or declared.type != "category":
+                raise ValueError(
+                    f"variables.{self.outcome.column} must give type: category and the levels of the outcome"
+                )
+        kinds = {"binary": "logistic", "multiclass": "multinomial", "survival": "cox"}
+        if self.model.kind != kinds[self.outcome.kind]:
+            fitting = kinds[self.outcome.kind]
+            raise ValueError(f"model.kind {self.model.kind} does not fit a {self.outcome.kind} outcome: use {fitting}")
+        return self
+
+    def outcome_columns(self) -> list[str]:
+        """The columns of patients.csv that hold the outcome."""
+        if isinstance(self.outcome, SurvivalOutcome):
+            return [self.outcome.time, self.outcome.event]
+        return [self.outcome.column]
+
+    def variable(self, column: str) -> Variable:
+        """The dictionary's entry for a column; without one, an outcome or event is binary, the rest numbers."""
+        if column in self.variables:
+            return self.variables[column]
+        if isinstance(self.outcome, BinaryOutcome) and column == self.outcome.column:
+            return Variable(type="binary")
+        if isinstance(self.outcome, SurvivalOutcome) and column == self.outcome.event:
+            return Variable(type="binary")
+        return Variable()
+
+    def label(self, column: str, language: Literal["en", "zh"] = "en") -> str:
+        """What the report calls a column."""
+        labels: Labels = self.variable(column).labels
+        return (labels.zh if language == "zh" else labels.en) or column
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what the file says; comments, order and layout do not count."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """What the file says, as canonical JSON: this is what hospitals receive and approve."""
+        return canonical_json(self._written or self.model_dump(mode="json", exclude_unset=True))
+
+    @staticmethod
+    def from_content(content: Any, source: str, lines: dict[tuple[str | int, ...], int] | None = None) -> "Study":
+        """A study from parsed YAML or JSON; StudyError lists every fault with its place and cure."""
+        try:
+            study = Study.model_validate(content)
+        except ValidationError as error:
+            raise StudyError(describe_faults(error, source, lines or {}, Study)) from None
+        study._written = content
+        return study
+
+    @staticmethod
+    def from_file(path: Path) -> "Study":
+        """The study in a YAML file."""
+        content, lines = read_yaml(path)
+        return Study.from_content(content, str(path), lines)
+
+    def not_yet_available(self) -> list[str]:
+        """What this study asks for that this version of hepafed cannot do, in words."""
+        missing = []
+        if self.outcome.kind != "binary":
+            missing.append(f"outcome.kind {self.outcome.kind}: this version fits binary outcomes")
+        if self.model.penalty not in ("none", "ridge"):
+            missing.append(f"model.penalty {self.model.penalty}: this version fits none and ridge")
+        if self.model.strength == "cross-validated":
+            missing.append("model.strength cross-validated: this version needs a number, e.g. 1.0")
+        if self.harmonisation.method != "none":
+            missing.append(f"harmonisation.method {self.harmonisation.method}")
+        return missing

@@ -1,0 +1,1 @@
+"""Synthetic hospitals, and a federation in one process."""
