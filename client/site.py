@@ -63,6 +63,11 @@ class Site:
         return 2 if self.lower_profile else 10
 
     @property
+    def smallest_effective_size(self) -> int:
+        """Weighted sums resting on fewer patients than this are refused; 0 switches the check off."""
+        return 0 if self.lower_profile else 10
+
+    @property
     def single_hospital_sums(self) -> bool:
         """Whether analyses may derive this hospital's own sums."""
         allowed = self.file.policy.single_hospital_sums

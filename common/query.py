@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import floor, log10
-from typing import Any, Literal
+from math import floor, log10, prod
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from common.errors import Code
 
@@ -32,6 +32,9 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+_ARRAYS_HEADER = TypeAdapter(list[tuple[str, list[Annotated[int, Field(strict=True, ge=0, lt=2**40)]]]])
+
+
 def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Arrays as bytes: a JSON line of names and shapes, then float64 little-endian values in that order."""
     names = sorted(arrays)
@@ -41,17 +44,14 @@ def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack_arrays(packed: bytes) -> Arrays:
-    """The arrays of `pack_arrays`; a length that does not fit its header raises ValueError."""
+    """The arrays of `pack_arrays`; bytes of any other kind raise ValueError."""
     header, _, body = packed.partition(b"\n")
-    described = json.loads(header)
-    if not isinstance(described, list):
-        raise ValueError("packed arrays: the header is not a list")
     arrays: Arrays = {}
     start = 0
-    for name, shape in described:
-        if not isinstance(name, str) or any(not isinstance(s, int) or s < 0 for s in shape):
-            raise ValueError("packed arrays: a name or shape in the header is malformed")
-        end = start + 8 * int(np.prod(shape, dtype=np.int64))
+    for name, shape in _ARRAYS_HEADER.validate_json(header):
+        if name in arrays:
+            raise ValueError("packed arrays: the header names an array twice")
+        end = start + 8 * prod(shape)
         if end > len(body):
             raise ValueError("packed arrays: the body is shorter than its header says")
         arrays[name] = np.frombuffer(body[start:end], dtype="<f8").reshape(shape).astype(np.float64)
@@ -59,6 +59,15 @@ def unpack_arrays(packed: bytes) -> Arrays:
     if start != len(body):
         raise ValueError("packed arrays: the body is longer than its header says")
     return arrays
+
+
+class _ViewHead(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    step: str
+    parent: str | None
+    splits: tuple[str, ...]
+    parameters: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,21 +96,35 @@ class View:
 
     @staticmethod
     def from_bytes(packed: bytes) -> "View":
-        """The view that `to_bytes` wrote."""
+        """The view that `to_bytes` wrote, byte for byte; other bytes raise ValueError."""
         head, _, arrays = packed.partition(b"\n")
-        read = json.loads(head)
-        return View(
-            step=read["step"],
-            parent=read["parent"],
-            splits=tuple(read["splits"]),
-            parameters=read["parameters"],
+        read = _ViewHead.model_validate_json(head)
+        view = View(
+            step=read.step,
+            parent=read.parent,
+            splits=read.splits,
+            parameters=read.parameters,
             arrays=unpack_arrays(arrays),
         )
+        if view.to_bytes() != packed:  # or the same view would have two hashes
+            raise ValueError("a view is not in its canonical form")
+        return view
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 of what travels."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+class _QueryHead(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    study: str
+    splits: tuple[str, ...]
+    rows: RowSet
+    view: str | None
+    parameters: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -129,6 +152,24 @@ class Query:
                 "parameters": dict(self.parameters),
             }
         )
+
+    @staticmethod
+    def from_parts(head: str, roster: tuple[str, ...], arrays: Arrays) -> "Query":
+        """The query whose `head()` this is; a head in any other form raises ValueError."""
+        read = _QueryHead.model_validate_json(head)
+        query = Query(
+            name=read.name,
+            study=read.study,
+            roster=roster,
+            splits=read.splits,
+            rows=read.rows,
+            view=read.view,
+            parameters=read.parameters,
+            arrays=arrays,
+        )
+        if query.head() != head:  # or the same question would have two hashes
+            raise ValueError("a query's head is not in its canonical form")
+        return query
 
     @cached_property
     def question(self) -> str:
@@ -159,7 +200,7 @@ class Disclosed(BaseModel):
     refuse anything finer than the list allows.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     hospital: str | None = None
     patients: int | None = Field(default=None, ge=0)
@@ -197,9 +238,9 @@ class Answer:
     disclosed: Disclosed = field(default_factory=Disclosed)
 
     @staticmethod
-    def refusal(code: Code) -> "Answer":
-        """An answer that holds a code from the closed list and nothing else."""
-        return Answer(disclosed=Disclosed(code=code))
+    def refusal(code: Code, hospital: str | None = None) -> "Answer":
+        """An answer that holds a code from the closed list and no figure."""
+        return Answer(disclosed=Disclosed(hospital=hospital, code=code))
 
 
 @dataclass(frozen=True)
@@ -220,6 +261,6 @@ def add(answers: Mapping[str, Answer]) -> Total:
     for key in shapes[names[0]] if names else ():
         total = np.zeros(shapes[names[0]][key])
         for name in names:
-            total = total + answers[name].sums[key]
+            total += answers[name].sums[key]
         sums[key] = total
     return Total(sums=sums, disclosed={name: answers[name].disclosed for name in names})

@@ -1,6 +1,7 @@
 """Reading the YAML files that people write, and saying what is wrong in them: file, line, field and cure."""
 
 import difflib
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +11,14 @@ from pydantic import BaseModel, ValidationError
 from common.errors import StudyError
 
 Place = tuple[str | int, ...]
+
+
+class Misfits(ValueError):
+    """Fields that are each right and do not fit each other; a model's validator raises all of them at once."""
+
+    def __init__(self, misfits: list[tuple[Place, str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, place))}: {said}" for place, said in misfits))
+        self.misfits = misfits
 
 
 def read_yaml(path: Path) -> tuple[Any, dict[Place, int]]:
@@ -25,19 +34,32 @@ def read_yaml(path: Path) -> tuple[Any, dict[Place, int]]:
         raise StudyError(f"{path}: this is a folder; name the file in it") from None
     except UnicodeDecodeError:
         raise StudyError(f"{path}: this is not UTF-8 text; save it as UTF-8") from None
+    lines: dict[Place, int] = {}
     try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few nested ones can stand for a file of any size
+                where = f"{path}, line {event.start_mark.line + 1}"
+                raise StudyError(f"{where}: '*{event.anchor}' repeats another place; write the value out")
+        content = yaml.safe_load(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[Place, int] = {}
         if root is not None:
             _collect_lines(root, (), lines, path)
-        content = yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise StudyError(
+            f"{path}, line {line}: a character that no text holds ({error.character:#x}); delete it"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "it is not valid YAML"
         raise StudyError(f"{path}{where}: {problem}; check indentation, colons and brackets there") from None
+    except ValueError as error:  # what looks like a date or a number and is none, e.g. 2024-13-45
+        raise StudyError(f"{path}: {error}; a value that looks like a date needs quotes") from None
+    except RecursionError:
+        raise StudyError(f"{path}: brackets are nested too deeply; close them") from None
     if content is None:
-        raise StudyError(f"{path}: the file is empty")
+        raise StudyError(f"{path}: the file is empty; `hepafed study new` writes one to start from")
     return content, lines
 
 
@@ -64,11 +86,20 @@ def describe_faults(error: ValidationError, source: str, lines: dict[Place, int]
     faults = []
     for fault in error.errors(include_url=False):
         place = _place_in_file(fault["loc"], lines)
-        line = _line_of(place, lines)
-        where = f"{source}, line {line}" if line else source
-        field = ".".join(str(part) for part in place)
-        faults.append(f"{where}: {field + ': ' if field else ''}{_say(fault, place, model)}")
-    return "\n".join(dict.fromkeys(faults))
+        cause = fault.get("ctx", {}).get("error")
+        if isinstance(cause, Misfits):
+            faults += [(place + inside, said) for inside, said in cause.misfits]
+        else:
+            faults.append((place, _say(fault, place, model)))
+    faults.sort(key=lambda fault: _line_of(fault[0], lines) or 0)
+    return "\n".join(dict.fromkeys(_located(source, lines, place, said) for place, said in faults))
+
+
+def _located(source: str, lines: dict[Place, int], place: Place, said: str) -> str:
+    line = _line_of(place, lines)
+    where = f"{source}, line {line}" if line else source
+    field = ".".join(str(part) for part in place)
+    return f"{where}: {field + ': ' if field else ''}{said}"
 
 
 def _place_in_file(loc: tuple[str | int, ...], lines: dict[Place, int]) -> Place:
@@ -114,7 +145,27 @@ def _say(fault: Any, place: Place, model: type[BaseModel]) -> str:
         return f"kind {context['tag']!r} is unknown; write one of {context['expected_tags']}"
     if kind == "union_tag_not_found":
         return "say which kind it is: kind: binary, multiclass or survival"
-    return f"found {fault['input']!r}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    found = fault["input"]
+    if found is None:
+        return "there is nothing after the colon; write a value, or take the line out"
+    if kind == "string_type" and isinstance(found, bool):
+        return "YAML reads yes, no, on, off, true and false as switches; put the text in quotes, e.g. 'yes'"
+    if kind == "string_type" and isinstance(found, date):
+        return f"YAML reads {found} as a date; put it in quotes"
+    if kind in _SHAPES:
+        return f"found {found!r}; {_SHAPES[kind]}"
+    return f"found {found!r}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+_SECTION = "this is a section: write 'field: value' lines below it"
+_SHAPES = {
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+    "dict_type": _SECTION,
+    "list_type": "write a list, e.g. [a, b]",
+    "tuple_type": "write a list, e.g. [0, 100]",
+    "string_pattern_mismatch": "write letters, digits, - _ . only, a letter or digit first, at most 63 of them",
+}
 
 
 def _fields_at(model: type[BaseModel], place: Place) -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,8 +11,8 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from common.errors import StudyError
 from common.query import canonical_json
-from common.strict_yaml import describe_faults, read_yaml
-from common.variables import Labels, Level, Strict, Variable
+from common.strict_yaml import Misfits, Place, describe_faults, read_yaml
+from common.variables import INDICATOR, Labels, Level, Strict, Variable
 
 Column = Annotated[str, Field(min_length=1)]
 
@@ -193,40 +194,49 @@ class Study(Strict):
     lost_hospital: LostHospital = LostHospital()
     seed: int = Field(0, ge=0, le=2**32 - 1)
 
-    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _written: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        outcome_columns = set(self.outcome_columns())
-        leaked = sorted(outcome_columns & set(self.predictors.clinical))
-        if leaked:
-            raise ValueError(f"predictors.clinical holds the outcome ({', '.join(leaked)}): take it out")
-        leaked = sorted(outcome_columns & set(self.harmonisation.preserve))
-        if leaked:
-            raise ValueError(
-                f"harmonisation.preserve holds the outcome ({', '.join(leaked)}): it would leak into the features"
-            )
-        if not self.predictors.clinical and self.predictors.radiomics is None:
-            raise ValueError("predictors name no column: give clinical, radiomics or both")
-        if len(set(self.predictors.clinical)) != len(self.predictors.clinical):
-            raise ValueError("predictors.clinical names a column twice")
-        if isinstance(self.outcome, BinaryOutcome):
-            declared = self.variables.get(self.outcome.column)
-            if declared is not None and declared.type != "binary":
-                raise ValueError(
-                    f"variables.{self.outcome.column}.type is {declared.type}: a binary outcome needs binary"
-                )
-        if isinstance(self.outcome, MulticlassOutcome):
-            declared = self.variables.get(self.outcome.column)
-            if declared is None or declared.type != "category":
-                raise ValueError(
-                    f"variables.{self.outcome.column} must give type: category and the levels of the outcome"
-                )
-        kinds = {"binary": "logistic", "multiclass": "multinomial", "survival": "cox"}
-        if self.model.kind != kinds[self.outcome.kind]:
-            fitting = kinds[self.outcome.kind]
-            raise ValueError(f"model.kind {self.model.kind} does not fit a {self.outcome.kind} outcome: use {fitting}")
+        misfits = list(self._misfits())
+        if misfits:
+            raise Misfits(misfits)
         return self
+
+    def _misfits(self) -> Iterator[tuple[Place, str]]:
+        """Fields that do not fit each other."""
+        outcome, outcome_columns, clinical = self.outcome, self.outcome_columns(), self.predictors.clinical
+        if len(set(outcome_columns)) != len(outcome_columns):
+            yield ("outcome", "event"), f"{outcome_columns[1]} is the time already: name the column of events"
+        for column in sorted(set(outcome_columns) & set(clinical)):
+            yield ("predictors", "clinical"), f"{column} is the outcome: take it out"
+        for column in sorted({name for name in clinical if clinical.count(name) > 1}):
+            yield ("predictors", "clinical"), f"{column} stands here twice: keep one"
+        for column in clinical:
+            if "=" in column or column.endswith(INDICATOR):
+                said = (
+                    f"{column}: '=' and '{INDICATOR}' belong to derived columns: name it without, see columns.yaml"
+                )
+                yield ("predictors", "clinical"), said
+        if not clinical and not self.predictors.radiomics:
+            yield ("predictors",), "no column is named: give clinical, radiomics or both"
+        for column in sorted(set(outcome_columns) & set(self.harmonisation.preserve)):
+            yield (
+                ("harmonisation", "preserve"),
+                f"{column} is the outcome, it would leak into the features: take it out",
+            )
+        if self.harmonisation.batch in outcome_columns:
+            yield ("harmonisation", "batch"), f"{self.harmonisation.batch} is the outcome: write hospital"
+        declared = self.variables.get(outcome_columns[-1])
+        if outcome.kind == "multiclass" and (declared is None or declared.type != "category"):
+            said = "an outcome of several classes needs type: category and its levels"
+            yield ("variables", outcome_columns[-1]), said
+        if outcome.kind != "multiclass" and declared is not None and declared.type != "binary":
+            said = f"found {declared.type}; {'an event' if outcome.kind == 'survival' else 'the outcome'} needs binary"
+            yield ("variables", outcome_columns[-1], "type"), said
+        fitting = {"binary": "logistic", "multiclass": "multinomial", "survival": "cox"}[outcome.kind]
+        if self.model.kind != fitting:
+            yield ("model", "kind"), f"{self.model.kind} does not fit a {outcome.kind} outcome: write {fitting}"
 
     def outcome_columns(self) -> list[str]:
         """The columns of patients.csv that hold the outcome."""
@@ -256,7 +266,7 @@ class Study(Strict):
 
     def to_json(self) -> str:
         """What the file says, as canonical JSON: this is what hospitals receive and approve."""
-        return canonical_json(self._written or self.model_dump(mode="json", exclude_unset=True))
+        return self._written or canonical_json(self.model_dump(mode="json", exclude_unset=True))
 
     @staticmethod
     def from_content(content: Any, source: str, lines: dict[tuple[str | int, ...], int] | None = None) -> "Study":
@@ -265,7 +275,11 @@ class Study(Strict):
             study = Study.model_validate(content)
         except ValidationError as error:
             raise StudyError(describe_faults(error, source, lines or {}, Study)) from None
-        study._written = content
+        try:
+            study._written = canonical_json(content)
+            study._written.encode()
+        except (TypeError, ValueError):  # column names of mixed types, YAML's sets and bytes
+            raise StudyError(f"{source}: a name or value is no plain text; put it in quotes, e.g. '1'") from None
         return study
 
     @staticmethod

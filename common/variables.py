@@ -11,7 +11,7 @@ INDICATOR = ":missing"
 class Strict(BaseModel):
     """A section of a file that people write: an unknown field is an error, not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
 class Labels(Strict):

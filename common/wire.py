@@ -9,8 +9,11 @@ import json
 from collections.abc import Mapping
 
 from flwr.app import ConfigRecord, RecordDict
+from pydantic import TypeAdapter
 
 from common.query import Answer, Disclosed, Query, pack_arrays, unpack_arrays
+
+_ROSTER = TypeAdapter(tuple[str, ...])
 
 MESSAGE_TYPE = "query.ask"
 
@@ -30,23 +33,13 @@ def query_to_record(query: Query, views: Mapping[str, bytes]) -> RecordDict:
 
 def record_to_query(record: RecordDict) -> tuple[Query, list[bytes]]:
     """The query and the new views in a message."""
-    body = record.config_records["query"]
-    head = json.loads(_text(body["head"]))
-    roster = json.loads(_text(body["roster"]))
-    views = body["views"]
-    if not isinstance(views, list) or not all(isinstance(v, bytes) for v in views):
+    head = _text(_part(record, "query", "head"))
+    roster = _ROSTER.validate_json(_text(_part(record, "query", "roster")))
+    arrays = unpack_arrays(_bytes(_part(record, "query", "arrays")))
+    views = _part(record, "query", "views")
+    if not isinstance(views, list):
         raise ValueError("the views of a query are not a list of bytes")
-    query = Query(
-        name=head["name"],
-        study=head["study"],
-        roster=tuple(roster),
-        splits=tuple(head["splits"]),
-        rows=head["rows"],
-        view=head["view"],
-        parameters=head["parameters"],
-        arrays=unpack_arrays(_bytes(body["arrays"])),
-    )
-    return query, [v for v in views if isinstance(v, bytes)]
+    return Query.from_parts(head, roster, arrays), [_bytes(view) for view in views]
 
 
 def answer_to_bytes(answer: Answer) -> bytes:
@@ -68,7 +61,14 @@ def answer_to_record(packed: bytes) -> RecordDict:
 
 def record_to_answer(record: RecordDict) -> bytes:
     """The packed answer in a reply."""
-    return _bytes(record.config_records["answer"]["packed"])
+    return _bytes(_part(record, "answer", "packed"))
+
+
+def _part(record: RecordDict, message: str, part: str) -> object:
+    body = record.config_records.get(message, {})
+    if part not in body:
+        raise ValueError(f"a message without {message}.{part}")
+    return body[part]
 
 
 def _text(value: object) -> str:

@@ -1,1 +1,126 @@
-def main() -> None: ...
+"""The command `hepafed`."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from common.errors import HepafedError, StudyStopped
+
+EXAMPLE_ROOT = "Example: hepafed demo-data demo && hepafed simulate demo/study.yaml --sites demo --out report"
+
+app = typer.Typer(
+    name="hepafed",
+    help="Federated learning for multicentre liver-cancer radiomics: hospitals send sums, patients stay.\n\n"
+    + EXAMPLE_ROOT,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+
+def fail(error: HepafedError) -> NoReturn:
+    """Say what went wrong and what to do, without a traceback."""
+    err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code=2 if isinstance(error, StudyStopped) else 1)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"hepafed {version('hepafed')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Federated learning for multicentre liver-cancer radiomics: hospitals send sums, patients stay."""
+
+
+@app.command("demo-data")
+def demo_data(
+    folder: Annotated[Path, typer.Argument(help="Folder that will hold one folder a hospital, and study.yaml.")],
+    sites: Annotated[int, typer.Option(min=1, max=200, help="How many hospitals.")] = 4,
+    patients: Annotated[int, typer.Option(min=10, max=100_000, help="Patients a hospital, on average.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 7,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
+) -> None:
+    """Write synthetic hospitals: liver-cancer patients with clinical columns, radiomic features and outcomes.
+
+    The patients are invented. A study.yaml that fits them lies beside the hospitals, and truth/ holds what
+    generated them.
+
+    Example: hepafed demo-data demo --sites 4 --patients 60 --seed 7
+    """
+    import shutil
+
+    from deploy.simulation.hospitals import write_hospitals
+
+    if folder.exists() and any(folder.iterdir()):
+        ours = (folder / "truth").is_dir() and (folder / "study.yaml").is_file()
+        if not overwrite or not ours:
+            hint = "add --overwrite to replace it" if ours else "it was not written by demo-data: name another folder"
+            fail(HepafedError(f"{folder} is not empty; {hint}"))
+        shutil.rmtree(folder)
+    write_hospitals(folder, sites=sites, patients=patients, seed=seed)
+    out.print(f"{sites} synthetic hospitals and study.yaml are in {folder}", highlight=False)
+    out.print(f"Next: hepafed simulate {folder / 'study.yaml'} --sites {folder} --out report", highlight=False)
+
+
+@app.command("simulate")
+def simulate_command(
+    study: Annotated[Path, typer.Argument(help="The study's file, e.g. study.yaml.")],
+    sites: Annotated[Path, typer.Option(help="Folder that holds one folder a hospital.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for report.html, results.json and sites/.")],
+    engine: Annotated[
+        str, typer.Option(help="process: all hospitals in this process (fast); ray: Flower's own simulation engine.")
+    ] = "process",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
+) -> None:
+    """Run a whole study on this machine: every hospital folder takes part as a hospital would.
+
+    Writes report.html and results.json, and under sites/ what each hospital would keep on its own disk
+    (predictions.csv, its store and its log).
+
+    Example: hepafed simulate demo/study.yaml --sites demo --out report
+    """
+    from common.study import Study
+    from deploy.live import Live
+    from deploy.simulation.simulate import Simulation, find_hospitals, last_words, prepare_out, simulate
+    from server.results import NOT_YET_PROTECTED
+
+    if engine not in ("process", "ray"):
+        fail(HepafedError(f"--engine {engine}: write process or ray"))
+    try:
+        simulation = Simulation(Study.from_file(study), find_hospitals(sites), out_folder, engine)
+        prepare_out(out_folder, resume, overwrite)
+    except HepafedError as error:
+        fail(error)
+    out.print(NOT_YET_PROTECTED, style="yellow", highlight=False)
+    out.print("Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.", highlight=False)
+    try:
+        with Live(out) as progress:
+            simulate(simulation, progress)
+    except HepafedError as error:
+        _say_last_words(last_words(simulation), simulation)
+        fail(error)
+    _say_last_words(last_words(simulation), simulation)
+    out.print(f"Report: {out_folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _say_last_words(said: dict[str, str], simulation: "object") -> None:
+    """On one machine the hospitals' operator is the same person: show what their own logs say."""
+    for hospital, line in said.items():
+        err.print(f"{hospital}'s own log: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command."""
+    app()

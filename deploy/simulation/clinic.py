@@ -22,6 +22,7 @@ SCANNERS = (
     "GE Discovery CT750 HD",
     "Philips IQon Spectral CT",
 )
+LOWEST_MVI, HIGHEST_MVI = 0.29, 0.46
 LOSABLE = ("afp", "albumin", "bilirubin", "platelets", "hbv", "mvi")
 """Columns in which a few values are missing."""
 
@@ -66,7 +67,7 @@ def draw_case_mix(rng: np.random.Generator, place: int, turn: float) -> CaseMix:
         alcohol, older patients), the others an East Asian one (hepatitis B).
     turn
         In [0, 1): where in the range of prevalences the list starts. Steps of the golden ratio then spread any
-        number of hospitals evenly over 27 to 48 % of microvascular invasion.
+        number of hospitals evenly over the range of prevalences of microvascular invasion.
     """
     european = place % 3 == 1
     between = rng.uniform
@@ -76,13 +77,13 @@ def draw_case_mix(rng: np.random.Generator, place: int, turn: float) -> CaseMix:
         hbv=between(0.22, 0.32) if european else between(0.72, 0.88),
         hcv=between(0.24, 0.36) if european else between(0.03, 0.10),
         cirrhosis=between(0.62, 0.80),
-        afp_median=between(12, 18) if european else between(18, 38),
-        size_median_mm=between(36, 54),
+        afp_median=between(15, 20) if european else between(20, 32),
+        size_median_mm=between(38, 52),
         albumin_mean=between(38.5, 42),
         bilirubin_median=between(12, 18),
         platelets_median=between(140, 190),
         multiple=between(0.18, 0.34),
-        mvi_prevalence=round(0.27 + 0.21 * ((turn + 0.618034 * place) % 1), 4),
+        mvi_prevalence=round(LOWEST_MVI + (HIGHEST_MVI - LOWEST_MVI) * ((turn + 0.618034 * place) % 1), 4),
         follow_up_days=between(1300, 1900),
         scanners=tuple(SCANNERS[i] for i in rng.choice(len(SCANNERS), size=rng.integers(1, 4), replace=False)),
         lost={c: between(0.02, 0.03) if c == "mvi" else round(between(0.01, 0.06), 4) for c in LOSABLE},
@@ -107,8 +108,9 @@ def draw_patients(normals: np.ndarray, mix: CaseMix) -> Columns:
     albumin = np.clip(mix.albumin_mean - 1.6 * severity + 3.8 * z["albumin"], 22, 54).round(1)
     bilirubin = np.clip(mix.bilirubin_median * np.exp(0.16 * severity + 0.38 * z["bilirubin"]), 3, 300).round(1)
     platelets = np.clip(mix.platelets_median * np.exp(-0.22 * severity + 0.34 * z["platelets"]), 25, 600)
-    size = np.clip(mix.size_median_mm * np.exp(0.5 * z["size"]), 8, 200).round()
-    afp = np.clip(mix.afp_median * 10 ** (0.92 * z["afp"] + 0.22 * z["size"]), 0.8, 200_000)
+    size = np.clip(mix.size_median_mm * np.exp(0.45 * z["size"]), 8, 200).round()
+    # The cube makes the tail heavier than log-normal.
+    afp = np.clip(mix.afp_median * 10 ** (0.58 * z["afp"] + 0.06 * z["afp"] ** 3 + 0.2 * z["size"]), 0.8, 200_000)
     multiple = ndtr(z["multiple"]) < mix.multiple
     number = np.where(multiple, np.clip(2 + np.floor(np.abs(z["number"]) * 1.2), 2, 6), 1).astype(int)
     child_pugh = _child_pugh(albumin, bilirubin, cirrhosis * z["liver"])
@@ -137,7 +139,9 @@ def _child_pugh(albumin: np.ndarray, bilirubin: np.ndarray, liver: np.ndarray) -
     """0, 1, 2 for A, B, C: points of albumin, bilirubin, ascites and clotting; nobody has encephalopathy."""
     ascites = 1 + (liver > 1.5) + (liver > 2.3)
     clotting = 1 + (liver > 1.9)
-    points = 1 + ascites + clotting + 1 + (albumin < 35) + (albumin < 28) + 1 + (bilirubin > 34) + (bilirubin > 50) + 1
+    points = (
+        1 + ascites + clotting + 1 + (albumin < 35) + (albumin < 28) + 1 + (bilirubin > 34) + (bilirubin > 50) + 1
+    )
     return (points > 6).astype(int) + (points > 9)
 
 

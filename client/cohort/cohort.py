@@ -1,0 +1,230 @@
+"""A hospital's patients for one study: read, checked against the data dictionary, and chosen by the criteria."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from client.cohort import criteria, ranges
+from client.cohort.columns_file import read_columns_file
+from client.cohort.csv_file import read_table
+from client.cohort.decimals import DecimalMarks
+from client.cohort.faults import Faults, counted
+from client.cohort.features_file import Features, read_features
+from client.cohort.patients_file import NUMERIC, PatientsFile
+from client.cohort.presence import SCANNER, check_presence, variables_as_read
+from client.site import Site
+from common.errors import Code, HospitalError
+from common.query import canonical_json
+from common.study import Study, SurvivalOutcome
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The patients with whom a hospital takes part in a study; compare two by their `digest`.
+
+    Parameters
+    ----------
+    ids
+        Sorted, so that the order of the hospital's file does not matter.
+    columns
+        Clinical columns in the study's units, not transformed; float64, NaN where missing. Categories and binary
+        columns as the index of their level.
+    absent
+        Predictors that this hospital does not have at all; in `columns` they are missing for everybody.
+    feature_names, features
+        The feature columns that the study asks for, in the order of features.csv; patients × features.
+    outcome
+        Binary: 0 and 1. Multiclass: the index of the level. Survival: two columns, time and event.
+    scanner
+        The scanner model, empty where it is not known.
+    flow
+        How many patients remain after each step, from `read` to `in_cohort`.
+    notes
+        For the hospital's own log: who was left out and why.
+    digest
+        SHA-256 over everything above but `flow` and `notes`.
+    """
+
+    ids: tuple[str, ...]
+    columns: dict[str, np.ndarray]
+    absent: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    features: np.ndarray
+    outcome: np.ndarray
+    scanner: tuple[str, ...]
+    flow: dict[str, int]
+    notes: tuple[str, ...]
+    digest: str
+
+
+def read_cohort(site: Site, study: Study) -> Cohort:
+    """Read a hospital's folder for one study.
+
+    Raises
+    ------
+    HospitalError
+        With every fault of the first file that has any, each with its place and cure.
+    """
+    return _Reading(site, study).cohort()
+
+
+class _Reading:
+    """One reading of a folder: the files, and who is still in."""
+
+    def __init__(self, site: Site, study: Study) -> None:
+        self.site = site
+        self.study = study
+        self.path = site.folder / site.file.patients
+        self.outcome = study.outcome_columns()
+        self.variables = variables_as_read(study)
+        self.notes: list[str] = []
+        self.file = self._open()
+        self.ids = np.array(self.file.table.ids, dtype=object)
+
+    def cohort(self) -> Cohort:
+        """Everything, in the order of the flow."""
+        study = self.study
+        self.notes += check_presence(study, self.file)
+        values = self._values()
+        rows = len(self.ids)
+        scanner = self.file.texts(SCANNER)
+
+        chosen = self._meet_criteria(values)
+        judged = chosen if chosen.any() else np.ones(rows, dtype=bool)
+        self._check_units({column: known[judged] for column, known in values.items()})
+        flow = {"read": rows, "met_criteria": int(chosen.sum())}
+        self._stop_if_nobody(chosen, flow)
+        known = ~np.any([np.isnan(values[column]) for column in self.outcome], axis=0)
+        chosen = self._leave_out(chosen, known, f"{' or '.join(self.outcome)} is not known")
+        flow["outcome_known"] = int(chosen.sum())
+        chosen = self._within_ranges(chosen, values)
+        flow["in_range"] = int(chosen.sum())
+        features, row_of = self._features()
+        if features is not None:
+            measured = np.array([patient in row_of for patient in self.ids], dtype=bool)
+            chosen = self._leave_out(chosen, measured, f"no features in {self.site.file.features}")
+        flow["with_features"] = flow["in_cohort"] = int(chosen.sum())
+        self._stop_if_nobody(chosen, flow)
+
+        order = sorted(np.flatnonzero(chosen).tolist(), key=lambda row: self.ids[row])
+        ids = tuple(str(self.ids[row]) for row in order)
+        matrix = np.empty((len(ids), 0))
+        if features is not None:
+            matrix = features.matrix[[row_of[patient] for patient in ids]]
+        outcome = np.column_stack([values[column][order] for column in self.outcome])
+        if not isinstance(study.outcome, SurvivalOutcome):
+            outcome = outcome[:, 0]
+        clinical = [column for column in self.variables if column not in self.outcome]
+        cohort = Cohort(
+            ids=ids,
+            columns={column: _frozen(values[column][order]) for column in clinical},
+            absent=tuple(column for column in study.predictors.clinical if not self.file.has(column)),
+            feature_names=features.names if features is not None else (),
+            features=_frozen(matrix),
+            outcome=_frozen(outcome),
+            scanner=tuple(scanner[row] for row in order),
+            flow=flow,
+            notes=tuple(self.notes),
+            digest="",
+        )
+        return replace(cohort, digest=_digest(cohort))
+
+    def _open(self) -> PatientsFile:
+        if not self.path.is_file():
+            raise HospitalError(
+                Code.NO_PATIENTS_FILE,
+                f"{self.path}: there is no such file; put one row a patient there (id, clinical columns, "
+                "outcomes, scanner), or give the file's name in site.yaml as patients",
+            )
+        columns_path = self.site.folder / self.site.file.columns
+        columns = read_columns_file(columns_path, required="columns" in self.site.file.model_fields_set)
+        table = read_table(self.path, self.site.file.encoding)
+        if table.guess:
+            self.notes.append(f"{self.path}:{table.guess}")
+        numeric = [columns.name_of(c) for c, variable in self.variables.items() if variable.type in NUMERIC]
+        marks = DecimalMarks.of(table.delimiter, [table.column(name) for name in numeric if name in table])
+        return PatientsFile(table=table, columns=columns, columns_path=columns_path, marks=marks)
+
+    def _values(self) -> dict[str, np.ndarray]:
+        faults = Faults()
+        values = {}
+        for column, variable in self.variables.items():
+            if self.file.has(column):
+                bad_level = Code.OUTCOME_LEVELS if column in self.outcome else Code.UNKNOWN_LEVEL
+                values[column] = self.file.read(column, variable, bad_level, faults)
+            else:
+                values[column] = np.full(len(self.ids), np.nan)
+        faults.stop_if_any()
+        return values
+
+    def _leave_out(self, chosen: np.ndarray, stay: np.ndarray, reason: str) -> np.ndarray:
+        left: Sequence[str] = self.ids[chosen & ~stay].tolist()
+        if left:
+            self.notes.append(f"left out, {reason}: {counted(len(left), 'patient')}: {', '.join(sorted(left))}")
+        return chosen & stay
+
+    def _meet_criteria(self, values: dict[str, np.ndarray]) -> np.ndarray:
+        faults = Faults()
+        chosen = np.ones(len(self.ids), dtype=bool)
+        for criterion in self.study.cohort.include:
+            met = criteria.meets(criterion, self.variables[criterion.column], values[criterion.column], faults)
+            chosen = self._leave_out(chosen, met, f"does not meet the criterion '{criteria.describe(criterion)}'")
+        faults.stop_if_any()
+        return chosen
+
+    def _check_units(self, values: dict[str, np.ndarray]) -> None:
+        faults = Faults()
+        for column, variable in self.variables.items():
+            entry = self.file.columns.entry(column)
+            ranges.check_for_another_unit(str(self.path), column, variable, entry, values[column], faults)
+        faults.stop_if_any()
+
+    def _within_ranges(self, chosen: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
+        for column, variable in self.variables.items():
+            out = ranges.outside(variable, values[column])
+            odd = ", ".join(f"{value:.6g}" for value in values[column][chosen & out])
+            reason = f"{column} lies outside what the study allows ({ranges.describe(variable)}; found {odd})"
+            chosen = self._leave_out(chosen, ~out, reason)
+        return chosen
+
+    def _features(self) -> tuple[Features | None, dict[str, int]]:
+        if self.study.predictors.radiomics is None:
+            return None, {}
+        features = read_features(self.site, self.file.columns, self.study.predictors)
+        self.notes += features.notes
+        strangers = sorted(set(features.ids) - set(self.ids.tolist()))
+        if strangers:
+            self.notes.append(
+                f"{self.site.folder / self.site.file.features}: {counted(len(strangers), 'patient')} not in "
+                f"{self.path.name}, not used: {', '.join(strangers)}"
+            )
+        return features, {patient: row for row, patient in enumerate(features.ids)}
+
+    def _stop_if_nobody(self, chosen: np.ndarray, flow: dict[str, int]) -> None:
+        if chosen.any():
+            return
+        steps = ", ".join(f"{step.replace('_', ' ')} {number}" for step, number in flow.items())
+        reasons = "\n".join(self.notes) or f"{self.path} holds no patient"
+        raise HospitalError(
+            Code.NO_PATIENTS,
+            f"{self.path}: no patient is left for this study ({steps}); check the data below against the study's "
+            f"criteria and ranges, or do not take part:\n{reasons}",
+        )
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    frozen = np.ascontiguousarray(array, dtype=np.float64) + 0.0  # no negative zeros: one value, one digest
+    frozen.flags.writeable = False
+    return frozen
+
+
+def _digest(cohort: Cohort) -> str:
+    texts = [cohort.ids, list(cohort.columns), cohort.absent, cohort.feature_names, cohort.scanner]
+    arrays = [*cohort.columns.values(), cohort.features, cohort.outcome]
+    total = hashlib.sha256()
+    total.update(canonical_json([texts, [array.shape for array in arrays]]).encode() + b"\n")
+    for array in arrays:
+        total.update(np.where(np.isnan(array), np.nan, array).astype("<f8").tobytes())
+    return total.hexdigest()

@@ -1,0 +1,266 @@
+"""A csv or tsv file as a table of text, whatever program of a hospital wrote it."""
+
+import codecs
+import csv
+import io
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from client.cohort.faults import Faults, quoted, some
+from common.errors import Code, HospitalError
+
+ID = "id"
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+# NFKC would turn 10² into 102; keep the exponent apart.
+_SUPERSCRIPT = re.compile("[⁺⁻⁰¹²³⁴-⁹]+")
+# Excel's own first line: `sep=;`
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\r?\n')
+_FIRST_LINE = re.compile(r"[^\r\n]+")
+_NOT_TEXT = {
+    b"PK\x03\x04": "an Excel or OpenDocument workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "a compressed file",
+    b"%PDF": "a PDF",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a file, stripped and normalised, with the lines they came from.
+
+    Parameters
+    ----------
+    header
+        Column names; the first is `id`.
+    rows
+        One list of cells a patient, each as long as the header.
+    lines
+        The line of the file on which each row starts.
+    """
+
+    path: Path
+    encoding: str
+    delimiter: str
+    header: tuple[str, ...]
+    rows: list[list[str]]
+    lines: list[int]
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The patients, in the file's order."""
+        return tuple(row[0] for row in self.rows)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.header)}
+
+    def __contains__(self, column: str) -> bool:
+        return column in self._places
+
+    def column(self, name: str) -> list[str]:
+        """The cells of one column."""
+        place = self._places[name]
+        return [row[place] for row in self.rows]
+
+    @property
+    def guess(self) -> str:
+        """A hint for messages about texts that nobody expected: the encoding may have been guessed wrong."""
+        if self.encoding != "gb18030":
+            return ""
+        return " (the file is not UTF-8 and was read as GB18030; if texts look wrong, give encoding in site.yaml)"
+
+
+def normal_text(text: str) -> str:
+    """A text stripped and in normal form: full-width digits and letters become ASCII, the minus sign a hyphen."""
+    if text.isascii():
+        return text.strip()
+    text = _SUPERSCRIPT.sub(lambda found: "^" + unicodedata.normalize("NFKC", found.group()), text)
+    return unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-").strip()
+
+
+def read_table(path: Path, encoding: str | None = None) -> Table:
+    """Read a file of patients.
+
+    Parameters
+    ----------
+    path
+        The file; it must exist.
+    encoding
+        What site.yaml says: exactly this is used. None: UTF-8, with or without a byte order mark, UTF-16 with
+        one, else GB18030.
+
+    Raises
+    ------
+    HospitalError
+        With every fault of the file's form: UNREADABLE_FILE or DUPLICATE_PATIENTS.
+    """
+    text, used = _decode(path, encoding)
+    skipped = 0
+    separator = _SEPARATOR_LINE.match(text)
+    if separator:
+        text, skipped = text[separator.end() :], 1
+    delimiter = separator.group(1) if separator else _sniff(text)
+    records = _records(path, text, delimiter, skipped)
+    if not records:
+        raise HospitalError(
+            Code.UNREADABLE_FILE, f"{path}: the file is empty; its first line must name the columns"
+        )
+    (header_line, names), *body = records
+    table = Table(
+        path=path,
+        encoding=used,
+        delimiter=delimiter,
+        header=tuple(names),
+        rows=[row for _, row in body],
+        lines=[line for line, _ in body],
+    )
+    faults = Faults()
+    _check_header(table, header_line, faults)
+    faults.stop_if_any()
+    _check_rows(table, faults)
+    faults.stop_if_any()
+    return table
+
+
+def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "it cannot be opened"
+        raise HospitalError(
+            Code.UNREADABLE_FILE, f"{path}: {reason}; check the file and who may read it"
+        ) from None
+    for start, kind in _NOT_TEXT.items():
+        if content.startswith(start):
+            raise HospitalError(
+                Code.UNREADABLE_FILE, f"{path}: this is {kind}, not a text file; save it as 'CSV UTF-8'"
+            )
+    text, used = _decoded(path, content, encoding)
+    text = text.removeprefix("\ufeff")
+    if "\0" in text:
+        raise HospitalError(
+            Code.UNREADABLE_FILE,
+            f"{path}: the file holds null bytes, so it is no plain text; save it as 'CSV UTF-8'",
+        )
+    return text, used
+
+
+def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, str]:
+    if encoding is not None:
+        try:
+            return content.decode(encoding), encoding
+        except LookupError:
+            cure = "write e.g. utf-8, gb18030, latin-1, cp1252 or big5"
+            raise HospitalError(
+                Code.BAD_SITE_FILE, f"site.yaml: there is no encoding {encoding!r}; {cure}"
+            ) from None
+        except UnicodeError as error:
+            raise HospitalError(
+                Code.UNREADABLE_FILE,
+                f"{path}: the file is not in the encoding that site.yaml gives ({encoding}): {error}; "
+                "correct encoding in site.yaml, or take it out for UTF-8 and GB18030",
+            ) from None
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for candidate in ("utf-16",) if marked else ("utf-8", "gb18030"):
+        try:
+            return content.decode(candidate), candidate
+        except UnicodeDecodeError:
+            continue
+    raise HospitalError(
+        Code.UNREADABLE_FILE,
+        f"{path}: the text is neither UTF-8 nor UTF-16 nor GB18030; save it as 'CSV UTF-8', or name its encoding "
+        "in site.yaml, e.g. encoding: latin-1",
+    )
+
+
+def _sniff(text: str) -> str:
+    """The delimiter that parts `id` from the rest of the first line; else the one that is there most often."""
+    found = _FIRST_LINE.search(text)
+    line = found.group() if found else ""
+
+    def fit(delimiter: str) -> tuple[bool, int]:
+        first, _, rest = line.partition(delimiter)
+        return bool(rest) and normal_text(first.strip().strip('"')) == ID, line.count(delimiter)
+
+    return max(DELIMITERS, key=fit)
+
+
+def _records(path: Path, text: str, delimiter: str, skipped: int) -> list[tuple[int, list[str]]]:
+    """The records that hold anything, each with the line it starts on."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    records: list[tuple[int, list[str]]] = []
+    line = skipped + 1
+    ascii_only = text.isascii()
+    try:
+        for cells in reader:
+            normal = [c.strip() for c in cells] if ascii_only else [normal_text(c) for c in cells]
+            if any(normal):
+                records.append((line, normal))
+            line = reader.line_num + skipped + 1
+    except csv.Error as error:
+        raise HospitalError(
+            Code.UNREADABLE_FILE,
+            f"{path}, line {line}: the row cannot be taken apart ({error}); look for a quotation mark that is not "
+            'closed there, and write one that belongs to a text twice ("")',
+        ) from None
+    return records
+
+
+def _check_header(table: Table, line: int, faults: Faults) -> None:
+    where = f"{table.path}, line {line}"
+    if table.header[0] != ID:
+        cure = "move it to the front" if ID in table else "give the column of patient names the name id"
+        faults.add(
+            Code.UNREADABLE_FILE,
+            f"{where}: the first column is {quoted(table.header[0][:60])}, but it must be {ID}; {cure} "
+            "(columns are parted by commas, semicolons or tabs; "
+            f"here: {DELIMITERS[table.delimiter]}){table.guess}",
+        )
+    empty = [str(place) for place, name in enumerate(table.header, 1) if not name]
+    if empty:
+        faults.add(
+            Code.UNREADABLE_FILE,
+            f"{where}: column {some(empty, 5)} has no name; name it, or delete it (also delimiters at line ends)",
+        )
+    seen: dict[str, int] = {}
+    for place, name in enumerate(table.header, 1):
+        if name and seen.setdefault(name, place) != place:
+            faults.add(
+                Code.UNREADABLE_FILE,
+                f"{where}: columns {seen[name]} and {place} are both named {quoted(name)}; rename or delete one",
+            )
+
+
+def _check_rows(table: Table, faults: Faults) -> None:
+    width = len(table.header)
+    ragged = [
+        f"{table.path}, line {line}: {len(row)} cells, but the header has {width}"
+        for line, row in zip(table.lines, table.rows, strict=True)
+        if len(row) != width
+    ]
+    if ragged:
+        cure = "put a text that holds the delimiter in quotation marks, and fill missing cells with nothing"
+        if table.delimiter == ",":
+            cure += "; numbers with decimal commas need semicolons between columns"
+        more = f"\n{table.path}: and {len(ragged) - 5:,} more such lines" if len(ragged) > 5 else ""
+        faults.add(Code.UNREADABLE_FILE, "\n".join(ragged[:5]) + f"{more}\n{table.path}: {cure}")
+        return
+    lines_of: dict[str, list[int]] = {}
+    for line, patient in zip(table.lines, table.ids, strict=True):
+        lines_of.setdefault(patient, []).append(line)
+    for line in lines_of.pop("", []):
+        faults.add(Code.UNREADABLE_FILE, f"{table.path}, line {line}: the patient has no id; give one")
+    twice = [
+        f"{quoted(patient)} on lines {', '.join(map(str, lines))}"
+        for patient, lines in lines_of.items()
+        if len(lines) > 1
+    ]
+    if twice:
+        faults.add(
+            Code.DUPLICATE_PATIENTS,
+            f"{table.path}: a patient must stand in one row, but {some(twice, 10)}; keep one row of each",
+        )

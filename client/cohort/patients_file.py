@@ -1,0 +1,153 @@
+"""One column of patients.csv, read as the study's data dictionary means it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from client.cohort.columns_file import ColumnsFile, HospitalColumn, unit_factor
+from client.cohort.csv_file import Table, normal_text
+from client.cohort.decimals import DecimalMarks, read_numbers, whole
+from client.cohort.faults import Faults, quoted
+from client.cohort.unread_texts import UnreadTexts
+from common.errors import Code
+from common.variables import Variable
+
+NUMERIC = ("number", "integer")
+
+
+@dataclass(frozen=True)
+class PatientsFile:
+    """patients.csv beside what columns.yaml says about it.
+
+    Parameters
+    ----------
+    marks
+        How the file writes decimals, found from all the numeric columns that the study reads.
+    """
+
+    table: Table
+    columns: ColumnsFile
+    columns_path: Path
+    marks: DecimalMarks
+
+    def has(self, column: str) -> bool:
+        """Whether this hospital has a column of the study."""
+        return self.columns.name_of(column) in self.table
+
+    def read(self, column: str, variable: Variable, bad_level: Code, faults: Faults) -> np.ndarray:
+        """A column as float64 in the study's unit, NaN where missing.
+
+        Categories and binary columns become the index of their level; a level that the study does not know is
+        noted with the code `bad_level`.
+        """
+        cells = self.table.column(self.columns.name_of(column))
+        entry = self.columns.entry(column)
+        if variable.type in NUMERIC:
+            if entry.levels is not None:
+                self._misplaced(column, variable, "levels", "values", faults)
+            return self._numbers(column, variable, entry, cells, faults)
+        if entry.values is not None or entry.unit is not None or entry.factor is not None:
+            self._misplaced(column, variable, "values, unit and factor", "levels", faults)
+        return self._levels(column, variable, entry, cells, bad_level, faults)
+
+    def texts(self, column: str) -> list[str]:
+        """A column of free text, such as the scanner; empty where missing, or where there is no such column."""
+        if not self.has(column):
+            return [""] * len(self.table.rows)
+        renamed = {normal_text(here): there for here, there in (self.columns.entry(column).levels or {}).items()}
+        cells = self.table.column(self.columns.name_of(column))
+        missing = self.columns.missing_texts
+        return [renamed.get(cell, "" if cell.casefold() in missing else cell) for cell in cells]
+
+    def _numbers(
+        self, column: str, variable: Variable, entry: HospitalColumn, cells: Sequence[str], faults: Faults
+    ) -> np.ndarray:
+        factor = unit_factor(self.columns_path, column, entry, variable, faults)
+        values = {whole(normal_text(text)): number for text, number in (entry.values or {}).items()}
+        numbers, unreadable = read_numbers(cells, self.marks, self.columns.missing_texts, values)
+        if unreadable:
+            self._unread(column, cells, unreadable).not_numbers(faults)
+        with np.errstate(over="ignore"):  # an infinite value is out of every range
+            numbers = numbers * factor
+        if variable.type == "integer" and factor != 1.0:
+            return np.rint(numbers)
+        if variable.type == "integer":
+            broken = np.flatnonzero(np.abs(numbers - np.rint(numbers)) > 0)
+            if broken.size:
+                self._unread(column, cells, broken.tolist()).not_whole(faults)
+        return numbers
+
+    def _levels(
+        self,
+        column: str,
+        variable: Variable,
+        entry: HospitalColumn,
+        cells: Sequence[str],
+        bad_level: Code,
+        faults: Faults,
+    ) -> np.ndarray:
+        indices = self._index_of_text(column, variable, entry, faults)
+        missing = self.columns.missing_texts
+        read = np.full(len(cells), np.nan)
+        unknown = []
+        for row, cell in enumerate(cells):
+            index = indices.get(cell, indices.get(whole(cell)))
+            if index is not None:
+                read[row] = index
+            elif cell.casefold() not in missing and whole(cell).casefold() not in missing:
+                unknown.append(row)
+        if unknown:
+            self._unread(column, cells, unknown).not_levels(variable, bad_level, faults)
+        return read
+
+    def _index_of_text(
+        self, column: str, variable: Variable, entry: HospitalColumn, faults: Faults
+    ) -> dict[str, int]:
+        """What each text of this hospital means, as the index of the study's level."""
+        study = level_indices(variable)
+        here: dict[str, int] = {}
+        for text, level in (entry.levels or {}).items():
+            index = study.get(normal_text(level))
+            if index is None:
+                faults.add(
+                    Code.BAD_SITE_FILE,
+                    f"{self.columns_path}: columns.{column}.levels: {quoted(text)} stands for {quoted(level)}, "
+                    f"which is no level of the study; write one of {', '.join(study)}",
+                )
+            else:
+                here[normal_text(text)] = index
+        # A hospital that codes 1 and 2 where the study codes 0 and 1 may mean anything by 0: ask, do not guess.
+        return here if here.keys() & study.keys() else study | here
+
+    def _misplaced(self, column: str, variable: Variable, found: str, instead: str, faults: Faults) -> None:
+        faults.add(
+            Code.BAD_SITE_FILE,
+            f"{self.columns_path}: columns.{column}: in this study the column's type is {variable.type}, to which "
+            f"{found} cannot apply; use {instead}",
+        )
+
+    def _unread(self, column: str, cells: Sequence[str], rows: Sequence[int]) -> UnreadTexts:
+        return UnreadTexts(
+            file=self.table.path,
+            columns_file=self.columns_path,
+            column=column,
+            name=self.columns.name_of(column),
+            ids=self.table.ids,
+            cells=cells,
+            rows=rows,
+            hint=self.table.guess,
+        )
+
+
+def level_indices(variable: Variable) -> dict[str, int]:
+    """The texts that the study itself knows for a binary or category column, and the index that each becomes.
+
+    A binary column with named levels may hold 0 and 1 as well, unless its levels are named so: levels [1, 2] make
+    a 1 the first level.
+    """
+    named = {normal_text(level): index for index, level in enumerate(variable.levels or [])}
+    if variable.type == "binary" and not named.keys() & {"0", "1"}:
+        named |= {"0": 0, "1": 1}
+    return named

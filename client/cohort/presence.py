@@ -1,0 +1,81 @@
+"""Which columns a study needs, and what to tell a hospital that lacks one."""
+
+from client.cohort.csv_file import ID
+from client.cohort.faults import Faults, near_miss, quoted
+from client.cohort.patients_file import NUMERIC, PatientsFile
+from common.errors import Code
+from common.study import Study, SurvivalOutcome
+from common.variables import Variable
+
+SCANNER = "scanner"
+
+
+def needed_columns(study: Study) -> list[str]:
+    """The columns of patients.csv that a study cannot do without, besides its outcome."""
+    needed = [criterion.column for criterion in study.cohort.include]
+    if study.harmonisation.method != "none":
+        needed += study.harmonisation.preserve
+        if study.harmonisation.batch not in ("hospital", SCANNER):
+            needed.append(study.harmonisation.batch)
+    return list(dict.fromkeys(needed))
+
+
+def variables_as_read(study: Study) -> dict[str, Variable]:
+    """Every column of patients.csv that the study reads as numbers or levels, the outcome first."""
+    wanted = [*study.outcome_columns(), *needed_columns(study), *study.predictors.clinical]
+    return {column: _variable_as_read(study, column) for column in dict.fromkeys(wanted)}
+
+
+def _variable_as_read(study: Study, column: str) -> Variable:
+    """A survival time is a number of days from 0 on, and an event is binary, unless the study says otherwise."""
+    variable = study.variable(column)
+    if not isinstance(study.outcome, SurvivalOutcome):
+        return variable
+    if column == study.outcome.event and variable.type != "binary":
+        return Variable(type="binary")
+    if column != study.outcome.time:
+        return variable
+    if variable.type not in NUMERIC:
+        variable = Variable()
+    low, high = variable.range or (0.0, float("inf"))
+    return variable.model_copy(update={"unit": variable.unit or "d", "range": (max(low, 0.0), high)})
+
+
+def check_presence(study: Study, file: PatientsFile) -> list[str]:
+    """Stop where a needed column is absent; return what to note about predictors that are."""
+    outcome = study.outcome_columns()
+    faults = Faults()
+    for column in outcome:
+        if not file.has(column):
+            faults.add(Code.OUTCOME_MISSING, _absence(study, file, column, "the study's outcome"))
+    needed = [column for column in needed_columns(study) if column not in outcome]
+    if study.harmonisation.method != "none" and study.harmonisation.batch == SCANNER:
+        needed.append(SCANNER)
+    for column in needed:
+        if not file.has(column):
+            faults.add(Code.COLUMN_MISSING, _absence(study, file, column, "which the study cannot do without"))
+    for column in [*study.predictors.clinical, SCANNER]:
+        promised = file.columns.entry(column).name is not None
+        if promised and column not in needed and not file.has(column):
+            faults.add(Code.COLUMN_MISSING, _absence(study, file, column, "against what columns.yaml says"))
+    faults.stop_if_any()
+    return [
+        _absence(study, file, column, "so it is missing for every patient here")
+        for column in study.predictors.clinical
+        if not file.has(column)
+    ]
+
+
+def _absence(study: Study, file: PatientsFile, column: str, why: str) -> str:
+    table, columns = file.table, file.columns
+    name = columns.name_of(column)
+    called = quoted(column) if name == column else f"{quoted(name)}, which columns.yaml gives for {column}"
+    near = near_miss(name, [header for header in table.header if header != ID])
+    is_it = f"if {quoted(near)} is it" if near else "if it has another name here"
+    known = {*study.outcome_columns(), *needed_columns(study), *study.predictors.clinical, SCANNER}
+    misspelt = near_miss(column, [other for other in columns.columns if other not in known])
+    also = f"\n(it speaks of {quoted(misspelt)}, which the study does not know)" if misspelt else ""
+    return (
+        f"{table.path}: there is no column {called}, {why}; {is_it}, write under columns: in {file.columns_path}:\n"
+        f"  {column}: {{name: {quoted(near) if near else '…'}}}{also}{table.guess}"
+    )

@@ -1,0 +1,82 @@
+"""Values that cannot be: single ones leave the patient out, many mean another unit."""
+
+import numpy as np
+
+from client.cohort.columns_file import HospitalColumn
+from client.cohort.faults import Faults, counted
+from client.cohort.units import OtherUnit, other_units
+from common.errors import Code
+from common.variables import Variable
+
+# Above both, it is not the patients who are odd but the column.
+MANY_SHARE = 0.25
+MANY_VALUES = 5
+
+_POWERS_OF_TEN = [OtherUnit("", 10.0**power) for power in (1, -1, 2, -2, 3, -3, 4, -4, 6, -6)]
+
+
+def outside(variable: Variable, values: np.ndarray) -> np.ndarray:
+    """Whether each known value is implausible, or has no logarithm or root where the study takes one."""
+    if variable.type not in ("number", "integer"):
+        return np.zeros(len(values), dtype=bool)
+    out = np.isinf(values)
+    if variable.range is not None:
+        low, high = variable.range
+        out |= (values < low) | (values > high)
+    if variable.transform in ("log10", "log"):
+        out |= values <= 0
+    if variable.transform == "sqrt":
+        out |= values < 0
+    return out
+
+
+def describe(variable: Variable) -> str:
+    """The values that `outside` lets pass, in words."""
+    unit = f" {variable.unit}" if variable.unit else ""
+    parts = []
+    if variable.range is not None:
+        low, high = variable.range
+        parts.append(f"at least {low:g}{unit}" if np.isinf(high) else f"{low:g} to {high:g}{unit}")
+    if variable.transform in ("log10", "log"):
+        parts.append("above 0, for its logarithm")
+    if variable.transform == "sqrt":
+        parts.append("not below 0, for its root")
+    return ", ".join(parts)
+
+
+def check_for_another_unit(
+    where: str, column: str, variable: Variable, entry: HospitalColumn, values: np.ndarray, faults: Faults
+) -> None:
+    """Note a fault where many known values lie outside, with the unit that they are likely counted in."""
+    known = values[~np.isnan(values)]
+    out = outside(variable, known)
+    if out.sum() < MANY_VALUES or out.mean() <= MANY_SHARE:
+        return
+    unit = f" {variable.unit}" if variable.unit else ""
+    faults.add(
+        Code.OUT_OF_RANGE,
+        f"{where}: column {column}: {out.sum():,} of {counted(known.size, 'value')} lie outside what the study "
+        f"allows ({describe(variable)}); the median here is {np.median(known):.4g}{unit}; "
+        f"{_cure(column, variable, entry, known)}",
+    )
+
+
+def _cure(column: str, variable: Variable, entry: HospitalColumn, known: np.ndarray) -> str:
+    guesses = other_units(column, variable.unit) or _POWERS_OF_TEN
+    with np.errstate(over="ignore"):
+        inside = [1 - float(outside(variable, known * guess.factor).mean()) for guess in guesses]
+    best = max(range(len(guesses)), key=lambda i: inside[i])  # the least far off, if several fit alike
+    if inside[best] <= 1 - MANY_SHARE:
+        return "check the column's unit and content, or ask the study to correct the range"
+    guess = guesses[best]
+    likely = f"likely counted in {guess.unit}" if guess.unit else f"likely {_times(1 / guess.factor)}"
+    if entry.unit is not None:
+        return f"{likely}: correct {column}.unit in columns.yaml (it says {entry.unit})"
+    factor = guess.factor * (entry.factor or 1.0)
+    return (
+        f"{likely}: add factor: {factor:.6g} under {column} in columns.yaml ({column}: {{factor: {factor:.6g}}})"
+    )
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:g} times too high" if ratio > 1 else f"{1 / ratio:g} times too low"

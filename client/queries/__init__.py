@@ -1,0 +1,19 @@
+"""The complete list of what may leave a hospital.
+
+Every query is a small pure function of a hospital's rows and of bounded public parameters. What is not in
+`QUERIES` cannot be asked.
+"""
+
+from client.queries import (  # noqa: F401  (importing a module declares its queries)
+    cross_products,
+    discrimination,
+    logistic,
+    moments,
+    own_copy,
+    quantiles,
+    recalibration,
+    roll_call,
+)
+from client.queries.registry import QUERIES, answer
+
+__all__ = ["QUERIES", "answer"]

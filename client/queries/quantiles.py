@@ -1,0 +1,54 @@
+"""How many values lie at or below public edges: what quantiles are found from, never a patient's value."""
+
+import numpy as np
+
+from client.queries.registry import Parameters, bounded_array, query
+from client.rows import Rows
+from common.query import Answer
+
+MAXIMUM_EDGES = 256
+
+
+class ColumnCounts(Parameters):
+    """Edges a column (splits × columns × edges), ascending, public or from earlier totals."""
+
+    edges: bounded_array(3, -1e300, 1e300)  # type: ignore[valid-type]
+
+
+class ScoreCounts(Parameters):
+    """Edges of the predicted probability (schemes × edges)."""
+
+    schemes: tuple[str, ...]
+    edges: bounded_array(2, 0.0, 1.0)  # type: ignore[valid-type]
+
+
+@query(
+    "column_counts", ColumnCounts, leaves="Per column: how many values lie at or below each of a few public edges."
+)
+def column_counts(rows: Rows, parameters: ColumnCounts) -> Answer:
+    """Σ#{x ≤ e}, and the number of known values."""
+    splits, columns, edges = parameters.edges.shape
+    below = np.zeros((splits, columns, min(edges, MAXIMUM_EDGES)))
+    known = np.zeros((splits, columns))
+    for split, matrix in enumerate(rows.matrices()):
+        for column in range(columns):
+            values = np.sort(matrix[~np.isnan(matrix[:, column]), column])
+            below[split, column] = np.searchsorted(
+                values, parameters.edges[split, column, :MAXIMUM_EDGES], side="right"
+            )
+            known[split, column] = len(values)
+    return Answer(sums={"below": below, "known": known})
+
+
+@query(
+    "score_counts", ScoreCounts, leaves="How many held-out predictions lie at or below each of a few public edges."
+)
+def score_counts(rows: Rows, parameters: ScoreCounts) -> Answer:
+    """Σ#{p ≤ e} over the held-out predictions of every scheme, and the classes' sizes."""
+    below = np.zeros(parameters.edges.shape)
+    classes = np.zeros((len(parameters.schemes), 2))
+    for index, scheme in enumerate(parameters.schemes):
+        score, outcome = rows.probabilities(scheme)
+        below[index] = np.searchsorted(np.sort(score), parameters.edges[index], side="right")
+        classes[index] = [(outcome == 0).sum(), (outcome == 1).sum()]
+    return Answer(sums={"below": below, "classes": classes})

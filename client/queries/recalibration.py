@@ -1,0 +1,31 @@
+"""One Newton step of calibration slope and intercept: mirrored by server/evaluation/calibration.py."""
+
+import numpy as np
+
+from client.queries.logistic import logistic_sums
+from client.queries.registry import MAXIMUM_COEFFICIENT, Parameters, bounded_array, query
+from client.rows import Rows
+from common.query import Answer
+
+
+class Recalibration(Parameters):
+    """The current intercept and slope (schemes × 2) of outcome on held-out linear predictor."""
+
+    schemes: tuple[str, ...]
+    beta: bounded_array(2, -MAXIMUM_COEFFICIENT, MAXIMUM_COEFFICIENT)  # type: ignore[valid-type]
+
+
+@query(
+    "recalibration",
+    Recalibration,
+    leaves="Log-likelihood, gradient and second derivatives of the two-number recalibration of the predictions.",
+)
+def recalibration(rows: Rows, parameters: Recalibration) -> Answer:
+    """The sums of a logistic regression on [1, held-out linear predictor], for every scheme."""
+    schemes = len(parameters.schemes)
+    likelihood, gradient, hessian = np.zeros(schemes), np.zeros((schemes, 2)), np.zeros((schemes, 3))
+    for index, (scheme, beta) in enumerate(zip(parameters.schemes, parameters.beta, strict=True)):
+        score, outcome = rows.scores(scheme)
+        design = np.column_stack([np.ones(len(score)), score])
+        likelihood[index], gradient[index], hessian[index] = logistic_sums(rows, design, outcome, beta)
+    return Answer(sums={"likelihood": likelihood, "gradient": gradient, "hessian": hessian})

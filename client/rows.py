@@ -1,0 +1,101 @@
+"""What a query may look at: the patients of one cohort, by split, through one view."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from client.cohort.cohort import Cohort
+from client.folds import held_out, training
+from client.site import Site
+from client.view import Views
+from common.errors import Code, HospitalError
+from common.query import Query
+from common.splits import schemes_of, splits_of, splits_of_scheme
+from common.study import Study
+
+Choose = Callable[[str, np.ndarray, int, int, str], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A hospital's rows for one query."""
+
+    site: Site
+    study: Study
+    cohort: Cohort
+    views: Views
+    query: Query
+
+    def __post_init__(self) -> None:
+        unknown = [s for s in self.query.splits if s not in splits_of(self.study, self.query.roster)]
+        if unknown:
+            raise HospitalError(Code.BAD_PARAMETERS, f"the study has no split {unknown[0]!r}")
+
+    def tables(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Matrix and outcome of the query's row set, split by split."""
+        for split in self.query.splits:
+            chosen = self._chosen(split)
+            yield self._matrix(split)[chosen], self.cohort.outcome[chosen]
+
+    def matrices(self) -> Iterator[np.ndarray]:
+        """The matrix of the query's row set, split by split."""
+        for matrix, _ in self.tables():
+            yield matrix
+
+    def scores(self, scheme: str) -> tuple[np.ndarray, np.ndarray]:
+        """The held-out linear predictor of every patient of a scheme, and the outcomes."""
+        if scheme not in schemes_of(self.study):
+            raise HospitalError(Code.BAD_PARAMETERS, f"the study has no scheme {scheme!r}")
+        score = np.full(len(self.cohort.ids), np.nan)
+        for split, chosen in self.held_out_of(scheme):
+            score[chosen] = self.linear_predictor(split)[chosen]
+        known = ~np.isnan(score)
+        return score[known], self.cohort.outcome[known]
+
+    def probabilities(self, scheme: str) -> tuple[np.ndarray, np.ndarray]:
+        """The held-out predicted probability of every patient of a scheme, and the outcomes."""
+        score, outcome = self.scores(scheme)
+        return expit(score), outcome
+
+    def linear_predictor(self, split: str) -> np.ndarray:
+        """The linear predictor of every patient of the cohort by the model of one split."""
+        return self._matrix(split)[:, 0]
+
+    def refuse_weights_on_few_patients(self, weights: np.ndarray) -> None:
+        """Refuse weights that single out patients: effective size (Σw)²/Σw² below the hospital's floor."""
+        if not len(weights) or not self.site.smallest_effective_size:
+            return
+        squares = float((weights**2).sum())
+        effective = float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
+        if effective < self.site.smallest_effective_size:
+            raise HospitalError(
+                Code.BAD_PARAMETERS,
+                f"query {self.query.name!r}: its weights rest on {effective:.1f} patients, "
+                f"this hospital asks for {self.site.smallest_effective_size}",
+            )
+
+    def held_out_of(self, scheme: str) -> Iterator[tuple[str, np.ndarray]]:
+        """The splits of a scheme that hold out patients of this hospital, and those patients."""
+        for split in splits_of_scheme(scheme, splits_of(self.study, self.query.roster)):
+            chosen = self._mask(held_out, split)
+            if chosen.any():
+                yield split, chosen
+
+    def _chosen(self, split: str) -> np.ndarray:
+        return self._mask(training if self.query.rows == "training" else held_out, split)
+
+    def _mask(self, choose: Choose, split: str) -> np.ndarray:
+        return choose(split, self.strata, self.study.validation.folds, self.study.seed, self.site.name)
+
+    @property
+    def strata(self) -> np.ndarray:
+        """What folds are stratified by: the class, or whether there was an event."""
+        outcome = self.cohort.outcome
+        return outcome if outcome.ndim == 1 else outcome[:, 1]
+
+    def _matrix(self, split: str) -> np.ndarray:
+        if self.query.view is None:
+            raise HospitalError(Code.BAD_PARAMETERS, f"the query {self.query.name!r} needs a view")
+        return self.views.matrix(self.query.view, split)

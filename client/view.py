@@ -1,0 +1,170 @@
+"""From a hospital's rows and what has been fitted so far to a matrix; cached by hash.
+
+A chain of views (common/query.py) is resolved from its root, `columns`, step by step. Every step is a pure
+function of the parent's matrix and the step's arrays for one split.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+
+from client.cohort.cohort import Cohort
+from client.store import Store
+from common.errors import Code, HospitalError
+from common.query import View
+from common.study import Study
+from common.variables import INDICATOR, Variable
+
+CACHE_BYTES = 512 * 2**20
+Step = Callable[[np.ndarray, View, int], np.ndarray]
+
+_TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda x: x,
+    "log10": np.log10,
+    "log": np.log,
+    "sqrt": np.sqrt,
+}
+
+
+class _Cache:
+    """Matrices of all views in this process; the least recently used leave when it is full."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._held = 0
+        self._lock = threading.Lock()
+        self._matrices: OrderedDict[tuple[str, str, str], np.ndarray] = OrderedDict()
+
+    def get(self, key: tuple[str, str, str]) -> np.ndarray | None:
+        with self._lock:
+            if key not in self._matrices:
+                return None
+            self._matrices.move_to_end(key)
+            return self._matrices[key]
+
+    def put(self, key: tuple[str, str, str], matrix: np.ndarray) -> None:
+        matrix.setflags(write=False)
+        with self._lock:
+            if key in self._matrices or matrix.nbytes > self._limit:
+                return
+            self._matrices[key] = matrix
+            self._held += matrix.nbytes
+            while self._held > self._limit:
+                _, dropped = self._matrices.popitem(last=False)
+                self._held -= dropped.nbytes
+
+
+_CACHE = _Cache(CACHE_BYTES)
+
+
+class Views:
+    """The views of one hospital for one study."""
+
+    def __init__(self, study: Study, cohort: Cohort, store: Store) -> None:
+        self._study = study
+        self._cohort = cohort
+        self._store = store
+
+    def matrix(self, view_hash: str, split: str) -> np.ndarray:
+        """All patients of the cohort as the view shows them for one split; read-only."""
+        key = (self._cohort.digest, view_hash, split)
+        matrix = _CACHE.get(key)
+        if matrix is None:
+            matrix = self._resolve(View.from_bytes(self._store.view(view_hash)), split)
+            _CACHE.put(key, matrix)
+        return matrix
+
+    def columns(self, view_hash: str) -> list[str]:
+        """The names of the columns at the root of a view."""
+        view = View.from_bytes(self._store.view(view_hash))
+        while view.parent is not None:
+            view = View.from_bytes(self._store.view(view.parent))
+        return [str(name) for name in view.parameters.get("columns", [])]
+
+    def _resolve(self, view: View, split: str) -> np.ndarray:
+        if view.parent is None:
+            if view.step != "columns":
+                raise HospitalError(Code.BAD_PARAMETERS, f"a view begins with its columns, not with {view.step!r}")
+            return self._columns([str(name) for name in view.parameters.get("columns", [])])
+        if view.step not in STEPS:
+            raise HospitalError(Code.BAD_PARAMETERS, f"there is no view step {view.step!r}")
+        if split not in view.splits:
+            raise HospitalError(
+                Code.BAD_PARAMETERS, f"the view {view.hash} was not fitted for the split {split!r}"
+            )
+        return STEPS[view.step](self.matrix(view.parent, split), view, view.splits.index(split))
+
+    def _columns(self, names: list[str]) -> np.ndarray:
+        """The raw design: transformed, categories as 0/1 columns, NaN where a value is missing."""
+        cohort = self._cohort
+        position = {name: index for index, name in enumerate(cohort.feature_names)}
+        design = np.empty((len(cohort.ids), len(names)))
+        for index, name in enumerate(names):
+            design[:, index] = (
+                cohort.features[:, position[name]] if name in position else self._clinical_column(name)
+            )
+        return design
+
+    def _clinical_column(self, name: str) -> np.ndarray:
+        """One column of the design that comes from patients.csv."""
+        missing_only = name.endswith(INDICATOR)
+        source, _, level = name.removesuffix(INDICATOR).partition("=")
+        if source not in self._study.predictors.clinical or source not in self._cohort.columns:
+            raise HospitalError(Code.BAD_PARAMETERS, f"the study has no predictor column {name!r}")
+        variable: Variable = self._study.variable(source)
+        values = self._cohort.columns[source]
+        if missing_only:
+            return np.isnan(values).astype(np.float64)
+        if level:
+            if variable.levels is None or level not in variable.levels:
+                raise HospitalError(Code.BAD_PARAMETERS, f"{source} has no level {level!r}")
+            return np.where(np.isnan(values), np.nan, values == variable.levels.index(level))
+        return _TRANSFORMS[variable.transform](values)
+
+
+def _impute(matrix: np.ndarray, view: View, row: int) -> np.ndarray:
+    """Fill missing values: with the mean, or by regression on the mean-filled predictors.
+
+    Arrays: `fill` (splits × columns); for regression also `coefficients` (splits × targets × (1 + predictors)),
+    whose targets and predictors are column numbers in the parameters.
+    """
+    fill = view.arrays["fill"][row]
+    _check(fill.shape == (matrix.shape[1],), "impute: one fill value a column")
+    missing = np.isnan(matrix)
+    filled = np.where(missing, fill, matrix)
+    targets, predictors = view.parameters.get("targets", []), view.parameters.get("predictors", [])
+    if not targets:
+        return filled
+    coefficients = view.arrays["coefficients"][row]
+    _check(coefficients.shape == (len(targets), 1 + len(predictors)), "impute: coefficients for every target")
+    design = np.column_stack([np.ones(len(matrix)), filled[:, predictors]])
+    result = filled.copy()
+    for target, beta in zip(targets, coefficients, strict=True):
+        gaps = missing[:, target]
+        result[gaps, target] = design[gaps] @ beta
+    return result
+
+
+def _scale(matrix: np.ndarray, view: View, row: int) -> np.ndarray:
+    """z = (x − centre) / spread; a column of spread 0 (constant, or taken out) becomes 0."""
+    centre, spread = view.arrays["centre"][row], view.arrays["spread"][row]
+    _check(centre.shape == spread.shape == (matrix.shape[1],), "scale: one centre and spread a column")
+    used = spread > 0
+    return np.where(used, (matrix - centre) / np.where(used, spread, 1.0), 0.0)
+
+
+def _linear(matrix: np.ndarray, view: View, row: int) -> np.ndarray:
+    """The linear predictor of a fitted model, one column."""
+    beta = view.arrays["beta"][row]
+    _check(beta.shape == (matrix.shape[1] + 1,), "linear: an intercept and one coefficient a column")
+    return (beta[0] + matrix @ beta[1:])[:, None]
+
+
+def _check(holds: bool, rule: str) -> None:
+    if not holds:
+        raise HospitalError(Code.BAD_PARAMETERS, rule)
+
+
+STEPS: dict[str, Step] = {"impute": _impute, "scale": _scale, "linear": _linear}

@@ -1,0 +1,113 @@
+"""A whole federation on one machine: every hospital folder is a hospital, with its own store and log."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.app import Context, RecordDict
+
+from client.app import LOG, Whereabouts, build
+from client.site import open_site
+from common.errors import HepafedError, HospitalError
+from common.study import Study
+from deploy.simulation.grid import RUN_ID, OneProcessGrid
+from server.app import CHECKPOINT, Assignment
+from server.app import build as build_server
+from server.progress import Progress
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A study, the hospitals' folders by name, and where everything goes."""
+
+    study: Study
+    folders: dict[str, Path]
+    out: Path
+    engine: str = "process"
+
+    def own_folder(self, hospital: str) -> Path:
+        """What stands for the hospital's own disk."""
+        return self.out / "sites" / hospital
+
+
+def find_hospitals(folder: Path) -> dict[str, Path]:
+    """The hospital folders in a folder: those that hold site.yaml or patients.csv."""
+    if not folder.is_dir():
+        raise HepafedError(f"{folder}: there is no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir() or not any((path / name).exists() for name in ("site.yaml", "patients.csv")):
+            continue
+        try:
+            name = open_site(path, path, lower_profile=True).name
+        except HospitalError:
+            name = path.name  # its site.yaml is broken: the hospital itself will say so in its log
+        if name in found:
+            raise HepafedError(
+                f"{found[name]} and {path} are both called '{name}': give each its own name in site.yaml"
+            )
+        found[name] = path
+    if not found:
+        raise HepafedError(
+            f"{folder}: no hospital here. Each hospital is a folder in it with at least patients.csv "
+            "(try: hepafed demo-data FOLDER)"
+        )
+    return found
+
+
+def prepare_out(out: Path, resume: bool, overwrite: bool) -> None:
+    """Make the output folder, or refuse to mix two runs in one."""
+    begun = (out / CHECKPOINT).exists() or (out / "results.json").exists()
+    if begun and overwrite:
+        for name in ("coordinator", "sites"):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for name in ("results.json", "report.html"):
+            (out / name).unlink(missing_ok=True)
+    elif begun and not resume:
+        raise HepafedError(
+            f"{out} holds a run already: --resume goes on with it, --overwrite replaces it; or name another folder"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def simulate(simulation: Simulation, progress: Progress) -> None:
+    """Run the study; results.json, report.html and sites/ are in the output folder afterwards."""
+    assignment = Assignment(simulation.study, simulation.out, simulation.engine, lower_profile=True)
+    names = list(simulation.folders)
+    client_app = build(
+        _locator([Whereabouts(simulation.folders[n], simulation.own_folder(n), True) for n in names])
+    )
+    server_app = build_server(assignment, progress)
+    if simulation.engine == "ray":
+        from deploy.simulation.ray_engine import run_over_ray
+
+        run_over_ray(server_app, client_app, len(names))
+        return
+    grid = OneProcessGrid(client_app, names)
+    try:
+        context = Context(run_id=RUN_ID, node_id=0, node_config={}, state=RecordDict(), run_config={})
+        server_app(grid, context)
+    finally:
+        grid.close()
+
+
+def _locator(whereabouts: list[Whereabouts]) -> Callable[[Context], Whereabouts]:
+    """Which hospital a simulated node is."""
+
+    def locate(context: Context) -> Whereabouts:
+        return whereabouts[int(context.node_config["partition-id"])]
+
+    return locate
+
+
+def last_words(simulation: Simulation) -> dict[str, str]:
+    """The last line of every hospital's own log: on one machine, its operator is you."""
+    said = {}
+    for name in simulation.folders:
+        log = simulation.own_folder(name) / LOG
+        lines = log.read_text(encoding="utf-8").strip().splitlines() if log.exists() else []
+        errors = [line for line in lines if " ERROR " in line]
+        if errors:
+            said[name] = errors[-1]
+    return said

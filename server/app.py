@@ -1,0 +1,42 @@
+"""The Flower ServerApp of the coordinator: runs a study over the grid and writes what it found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+from threadpoolctl import threadpool_limits
+
+from common.study import Study
+from server.progress import Progress
+from server.report.html import write_report
+from server.results import results_of, write_results
+from server.study_run import run_study
+
+CHECKPOINT = "coordinator/checkpoint.sqlite"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What the coordinator was asked to do, and where the outcome goes."""
+
+    study: Study
+    out: Path
+    engine: str
+    lower_profile: bool
+
+
+def build(assignment: Assignment, progress: Progress) -> ServerApp:
+    """A ServerApp that runs one study."""
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, _: Context) -> None:
+        # One thread for linear algebra: the same results, bit for bit, on every machine of a kind.
+        with threadpool_limits(limits=1):
+            finished, hospitals = run_study(assignment.study, grid, assignment.out / CHECKPOINT, progress)
+        results = results_of(finished, hospitals.transport, assignment.engine, assignment.lower_profile)
+        write_results(results, assignment.out / "results.json")
+        write_report(results, assignment.out / "report.html")
+
+    return app

@@ -1,0 +1,113 @@
+"""The coordinator's checkpoint: every total, kept by the question it answers.
+
+A study run is straight-line code that asks questions. After a crash it is run again from its first line; what
+has been answered is read from here, so the run goes on where it stopped, to the same bits.
+"""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from common.errors import Code, StudyStopped
+from common.query import Disclosed, Total, canonical_json, pack_arrays, unpack_arrays
+from common.study import Study
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS studies   (hash TEXT PRIMARY KEY, content TEXT NOT NULL, roster TEXT);
+CREATE TABLE IF NOT EXISTS exchanges (question TEXT NOT NULL, roster TEXT NOT NULL, sums BLOB NOT NULL,
+                                      disclosed TEXT NOT NULL, bytes_up TEXT NOT NULL,
+                                      PRIMARY KEY (question, roster));
+CREATE TABLE IF NOT EXISTS lost      (position INTEGER PRIMARY KEY AUTOINCREMENT, hospital TEXT NOT NULL UNIQUE,
+                                      code TEXT NOT NULL, query TEXT NOT NULL);
+"""
+_DISCLOSED = TypeAdapter(dict[str, Disclosed])
+_BYTES = TypeAdapter(dict[str, int])
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One question that was answered: the total, and how many bytes each answer took."""
+
+    total: Total
+    bytes_up: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A hospital that was lost after its sums had been used."""
+
+    hospital: str
+    code: Code
+    query: str
+
+
+class Checkpoint:
+    """One study's checkpoint file."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def begin(self, study: Study) -> None:
+        """Tie the checkpoint to a study; StudyStopped if it belongs to another."""
+        row = self._database.execute("SELECT hash FROM studies").fetchone()
+        if row is not None and row[0] != study.hash:
+            raise StudyStopped(
+                "study.yaml has changed since this run began: put it back as it was to resume, or start a new run"
+            )
+        self._database.execute("INSERT OR IGNORE INTO studies VALUES (?, ?, NULL)", (study.hash, study.to_json()))
+
+    def begin_with(self, roster: tuple[str, ...]) -> None:
+        """Keep the roster that passed the roll call."""
+        self._database.execute("UPDATE studies SET roster = ?", (canonical_json(list(roster)),))
+
+    def roster(self) -> tuple[str, ...]:
+        """The roster that the run began with; empty before the roll call."""
+        row = self._database.execute("SELECT roster FROM studies").fetchone()
+        return () if row is None or row[0] is None else tuple(json.loads(row[0]))
+
+    def find(self, question: str, roster: tuple[str, ...]) -> Exchange | None:
+        """The exchange in which this roster answered this question, if it has."""
+        row = self._database.execute(
+            "SELECT sums, disclosed, bytes_up FROM exchanges WHERE question = ? AND roster = ?",
+            (question, canonical_json(sorted(roster))),
+        ).fetchone()
+        if row is None:
+            return None
+        total = Total(sums=unpack_arrays(row[0]), disclosed=_DISCLOSED.validate_json(row[1]))
+        return Exchange(total=total, bytes_up=_BYTES.validate_json(row[2]))
+
+    def keep(self, question: str, roster: tuple[str, ...], exchange: Exchange) -> None:
+        """Keep an exchange."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?, ?)",
+            (
+                question,
+                canonical_json(sorted(roster)),
+                pack_arrays(exchange.total.sums),
+                _DISCLOSED.dump_json(exchange.total.disclosed, exclude_defaults=True).decode(),
+                canonical_json(exchange.bytes_up),
+            ),
+        )
+
+    def keep_loss(self, loss: Loss) -> None:
+        """Keep that a hospital was lost: a resumed run goes on without it, as the first one did."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO lost (hospital, code, query) VALUES (?, ?, ?)",
+            (loss.hospital, loss.code.value, loss.query),
+        )
+
+    def losses(self) -> list[Loss]:
+        """The hospitals that were lost, in that order."""
+        rows = self._database.execute("SELECT hospital, code, query FROM lost ORDER BY position").fetchall()
+        return [Loss(hospital=row[0], code=Code(row[1]), query=row[2]) for row in rows]

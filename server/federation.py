@@ -1,0 +1,156 @@
+"""`Federation.ask`: one question to every hospital of the roster, and the total of their answers."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from common import wire
+from common.errors import Code, HospitalLost
+from common.query import Answer, DisclosureClass, Query, RowSet, Total, View, add, pack_arrays
+from common.splits import splits_of
+from common.study import Study
+from server.checkpoint import Checkpoint, Exchange
+from server.hospitals import Hospitals
+from server.progress import Progress
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A line of the record of what left the hospitals."""
+
+    query: str
+    disclosure: DisclosureClass
+    splits: int
+    arrays: dict[str, list[int]]
+    bytes_up: dict[str, int]
+    bytes_down: int
+
+
+class Federation(Protocol):
+    """All that a method knows of the hospitals."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All splits of the study, in the order in which arrays hold them."""
+
+    def keep(self, view: View) -> str:
+        """Make a view known, to be named by its hash in later questions."""
+
+    def ask(
+        self,
+        name: str,
+        *,
+        view: str | None = None,
+        splits: Iterable[str] = (),
+        rows: RowSet = "training",
+        parameters: Mapping[str, Any] | None = None,
+        arrays: Mapping[str, np.ndarray] | None = None,
+    ) -> Total:
+        """Ask every hospital of the roster; HospitalLost if one refuses, fails or stays silent."""
+
+
+class FlowerFederation:
+    """The hospitals of one roster, asked over a Flower grid, with every total kept in the checkpoint."""
+
+    def __init__(
+        self, hospitals: Hospitals, study: Study, roster: Iterable[str], checkpoint: Checkpoint, progress: Progress
+    ) -> None:
+        self.roster = tuple(sorted(roster))
+        self.record: list[Asked] = []
+        self._hospitals = hospitals
+        self._study = study
+        self._checkpoint = checkpoint
+        self._progress = progress
+        self._views: dict[str, View] = {}
+        self._sent: set[str] = set()
+        self._counted: set[str] = set()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All splits of the study."""
+        return splits_of(self._study, self.roster)
+
+    def keep(self, view: View) -> str:
+        """Make a view known; it travels with the next question that needs it."""
+        self._views[view.hash] = view
+        return view.hash
+
+    def ask(
+        self,
+        name: str,
+        *,
+        view: str | None = None,
+        splits: Iterable[str] = (),
+        rows: RowSet = "training",
+        parameters: Mapping[str, Any] | None = None,
+        arrays: Mapping[str, np.ndarray] | None = None,
+    ) -> Total:
+        """Ask every hospital of the roster, unless the checkpoint has the total already."""
+        query = Query(
+            name=name,
+            study=self._study.hash,
+            roster=self.roster,
+            splits=tuple(splits),
+            rows=rows,
+            view=view,
+            parameters=parameters or {},
+            arrays=arrays or {},
+        )
+        exchange = self._checkpoint.find(query.question, self.roster)
+        replayed = exchange is not None
+        if exchange is None:
+            exchange = self._exchange(query)
+            self._checkpoint.keep(query.question, self.roster, exchange)
+        self._progress.exchanged(replayed)
+        self._write_down(query, exchange)
+        return exchange.total
+
+    def _exchange(self, query: Query) -> Exchange:
+        """One trip to the roster and back."""
+        chain = self._chain(query.view)
+        packed = self._hospitals.ask_roster(
+            query, {h: self._views[h].to_bytes() for h in chain if h not in self._sent}
+        )
+        answers = {name: wire.answer_from_bytes(answer) for name, answer in packed.items()}
+        if any(answer.disclosed.code is Code.UNKNOWN_VIEW for answer in answers.values()):
+            packed = self._hospitals.ask_roster(query, {h: self._views[h].to_bytes() for h in chain})
+            answers = {name: wire.answer_from_bytes(answer) for name, answer in packed.items()}
+        raise_if_lost(answers, query.name)
+        self._sent |= set(chain)
+        return Exchange(total=add(answers), bytes_up={name: len(answer) for name, answer in packed.items()})
+
+    def _chain(self, view: str | None) -> list[str]:
+        """A view and all that it builds on."""
+        chain = []
+        while view is not None:
+            chain.append(view)
+            view = self._views[view].parent
+        return chain
+
+    def _write_down(self, query: Query, exchange: Exchange) -> None:
+        """Note what left; a view counts where it is first needed, however often it really travelled."""
+        new = [h for h in self._chain(query.view) if h not in self._counted]
+        self._counted |= set(new)
+        down = (
+            len(query.head()) + len(pack_arrays(query.arrays)) + sum(len(self._views[h].to_bytes()) for h in new)
+        )
+        self.record.append(
+            Asked(
+                query=query.name,
+                disclosure=query.disclosure,
+                splits=len(query.splits),
+                arrays={key: list(value.shape) for key, value in sorted(exchange.total.sums.items())},
+                bytes_up=exchange.bytes_up,
+                bytes_down=down,
+            )
+        )
+
+
+def raise_if_lost(answers: Mapping[str, Answer], query: str) -> None:
+    """HospitalLost for the first hospital, by name, whose answer is a refusal or an error."""
+    for name in sorted(answers):
+        code = answers[name].disclosed.code
+        if code is not None:
+            raise HospitalLost(name, code, query)

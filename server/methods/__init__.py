@@ -1,0 +1,1 @@
+"""One method a file; straight-line code against `Federation.ask`."""

@@ -1,0 +1,148 @@
+"""A study from roll call to results; every step asks questions, and every total is in the checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from flwr.serverapp import Grid
+
+from common.errors import Code, HospitalLost, StudyError, StudyStopped
+from common.query import View
+from common.splits import FINAL, schemes_of
+from common.study import Study
+from server.checkpoint import Checkpoint, Loss
+from server.evaluation.calibration import Calibration, calibrate
+from server.evaluation.discrimination import Discrimination, discriminate
+from server.federation import Asked, FlowerFederation
+from server.hospitals import Hospitals
+from server.methods.logistic import Fitted, fit_logistic
+from server.methods.pipeline import Prepared, prepare
+from server.methods.quantiles import column_quantiles
+from server.progress import Progress
+from server.roll_call import FEWEST_HOSPITALS, Present, roll_call
+
+QUARTILES = np.array([0.25, 0.5, 0.75])
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Everything that a study run found out."""
+
+    study: Study
+    present: Present
+    roster: tuple[str, ...]
+    splits: tuple[str, ...]
+    losses: tuple[Loss, ...]
+    prepared: Prepared
+    quartile_columns: tuple[str, ...]
+    quartiles: np.ndarray
+    fitted: Fitted
+    discrimination: dict[str, Discrimination]
+    calibration: dict[str, Calibration]
+    record: tuple[Asked, ...]
+
+
+def run_study(study: Study, grid: Grid, checkpoint_file: Path, progress: Progress) -> tuple[Finished, Hospitals]:
+    """Run a study, or go on with one that was interrupted, over the hospitals of a Flower grid."""
+    unavailable = study.not_yet_available()
+    if unavailable:
+        raise StudyError("this version of hepafed cannot run the study:\n  " + "\n  ".join(unavailable))
+    checkpoint = Checkpoint(checkpoint_file)
+    try:
+        checkpoint.begin(study)
+        hospitals = Hospitals(grid, 60 * study.lost_hospital.wait_minutes, progress)
+        progress.phase("roll call", 1)
+        present = roll_call(hospitals, study, checkpoint.roster())
+        checkpoint.begin_with(present.roster)
+        return _until_nobody_is_lost(study, hospitals, present, checkpoint, progress), hospitals
+    finally:
+        checkpoint.close()
+
+
+def _until_nobody_is_lost(
+    study: Study, hospitals: Hospitals, present: Present, checkpoint: Checkpoint, progress: Progress
+) -> Finished:
+    """Conduct the study; when a hospital is lost, start again without it if the others' policies allow that.
+
+    Totals of two rosters can be subtracted, so the second roster's answers are sums of the class 'single
+    hospital': a hospital that does not allow them refuses, and the study stops with its checkpoint.
+    """
+    while True:
+        losses = checkpoint.losses()
+        roster = [name for name in present.roster if name not in {loss.hospital for loss in losses}]
+        if len(roster) < FEWEST_HOSPITALS:
+            raise StudyStopped(
+                f"{len(roster)} hospitals are left ({_describe(losses)}); below {FEWEST_HOSPITALS} a total shows "
+                "a hospital's own numbers. The checkpoint is kept: mend what the hospital's log says, start anew"
+            )
+        federation = FlowerFederation(hospitals, study, roster, checkpoint, progress)
+        try:
+            return _conduct(study, federation, present, tuple(losses), progress)
+        except HospitalLost as lost:
+            _stop_or_note(lost, checkpoint, progress)
+
+
+def _stop_or_note(lost: HospitalLost, checkpoint: Checkpoint, progress: Progress) -> None:
+    """Stop when the answer tells that a restart is not allowed; else note the loss."""
+    if lost.code is Code.SINGLE_HOSPITAL:
+        raise StudyStopped(
+            f"{lost.hospital} does not allow analyses from which its own sums can be derived (needed for "
+            f"'{lost.query}': leaving one hospital out, or a restart without a lost hospital). The checkpoint is "
+            "kept. Set validation.leave_one_hospital_out: false, or ask that hospital for its approval"
+        )
+    progress.notice(f"{lost}: the study starts again without {lost.hospital}")
+    checkpoint.keep_loss(Loss(lost.hospital, lost.code, lost.query))
+
+
+def _describe(losses: list[Loss]) -> str:
+    return "; ".join(f"{loss.hospital} was lost: {loss.code.value} at '{loss.query}'" for loss in losses)
+
+
+def _conduct(
+    study: Study, federation: FlowerFederation, present: Present, losses: tuple[Loss, ...], progress: Progress
+) -> Finished:
+    """The study itself, in straight-line code."""
+    progress.phase("impute and scale", 2 if study.imputation.method == "mean" else 3)
+    prepared = prepare(federation, study, present.features)
+    progress.phase("describe the cohort", 4)
+    described, quartiles = _describe_cohort(study, federation, prepared)
+    progress.phase("fit", 8)
+    fitted = fit_logistic(federation, study, prepared)
+    model = View(
+        step="linear", parent=prepared.view, splits=federation.splits, arrays={"beta": fitted.standardised}
+    )
+    scores = federation.keep(model)
+    progress.phase("evaluate", 12)
+    schemes = schemes_of(study)
+    discrimination = discriminate(federation, scores, schemes)
+    calibration = calibrate(federation, scores, schemes)
+    progress.phase("hospitals' own copies", 1)
+    federation.ask("own_copy", view=scores, rows="held_out", parameters={"schemes": list(schemes)})
+    return Finished(
+        study=study,
+        present=present,
+        roster=federation.roster,
+        splits=federation.splits,
+        losses=losses,
+        prepared=prepared,
+        quartile_columns=described,
+        quartiles=quartiles,
+        fitted=fitted,
+        discrimination=discrimination,
+        calibration=calibration,
+        record=tuple(federation.record),
+    )
+
+
+def _describe_cohort(
+    study: Study, federation: FlowerFederation, prepared: Prepared
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The numeric clinical columns, and their quartiles over all patients (transformed as in the design)."""
+    names = [n for n in study.predictors.clinical if study.variable(n).type in ("number", "integer")]
+    names = [n for n in names if prepared.known[0, prepared.columns.index(n)] > 0]
+    if not names:
+        return (), np.zeros((0, len(QUARTILES)))
+    chosen = [prepared.columns.index(name) for name in names]
+    view = federation.keep(View(step="columns", parameters={"columns": names}))
+    mean, spread = prepared.centre[0, chosen], prepared.spread[0, chosen]
+    return tuple(names), column_quantiles(federation, view, FINAL, mean, spread, QUARTILES)
