@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from threadpoolctl import threadpool_limits
 
@@ -46,17 +46,17 @@ def build(locate: Callable[[Context], Whereabouts]) -> ClientApp:
     def ask(message: Message, context: Context) -> Message:
         # One thread for linear algebra: the same sums, bit for bit, wherever the hospital runs.
         with threadpool_limits(limits=1):
-            packed = respond(locate(context), message)
+            packed = respond(locate(context), message.content)
         return Message(wire.answer_to_record(packed), reply_to=message)
 
     return app
 
 
-def respond(whereabouts: Whereabouts, message: Message) -> bytes:
+def respond(whereabouts: Whereabouts, content: RecordDict) -> bytes:
     """The packed answer to a message; whatever goes wrong leaves as a code, its text stays in the own log."""
     log = _own_log(whereabouts.own_folder)
     try:
-        query, views = wire.record_to_query(message.content)
+        query, views = wire.record_to_query(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         log.error("a message that is no query was refused: %s", error)
         return wire.answer_to_bytes(Answer.refusal(Code.BAD_PARAMETERS))

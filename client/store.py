@@ -33,6 +33,7 @@ class Store:
     """One hospital's store; safe for the threads of one process and for several processes."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)

@@ -69,7 +69,7 @@ class Views:
 
     def matrix(self, view_hash: str, split: str) -> np.ndarray:
         """All patients of the cohort as the view shows them for one split; read-only."""
-        key = (self._cohort.digest, view_hash, split)
+        key = (f"{self._store.path} {self._cohort.digest}", view_hash, split)
         matrix = _CACHE.get(key)
         if matrix is None:
             matrix = self._resolve(View.from_bytes(self._store.view(view_hash)), split)

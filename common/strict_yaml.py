@@ -38,8 +38,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[Place, int]]:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):  # a few nested ones can stand for a file of any size
-                where = f"{path}, line {event.start_mark.line + 1}"
-                raise StudyError(f"{where}: '*{event.anchor}' repeats another place; write the value out")
+                raise StudyError(f"{path}: '*{event.anchor}' repeats another place; write the value out")
         content = yaml.safe_load(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
@@ -59,7 +58,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[Place, int]]:
     except RecursionError:
         raise StudyError(f"{path}: brackets are nested too deeply; close them") from None
     if content is None:
-        raise StudyError(f"{path}: the file is empty; `hepafed study new` writes one to start from")
+        raise StudyError(f"{path}: the file is empty; write a field, or delete the file")
     return content, lines
 
 

@@ -229,11 +229,9 @@ class Study(Strict):
             yield ("harmonisation", "batch"), f"{self.harmonisation.batch} is the outcome: write hospital"
         declared = self.variables.get(outcome_columns[-1])
         if outcome.kind == "multiclass" and (declared is None or declared.type != "category"):
-            said = "an outcome of several classes needs type: category and its levels"
-            yield ("variables", outcome_columns[-1]), said
+            yield ("variables", outcome_columns[-1]), "a multiclass outcome needs type: category and its levels"
         if outcome.kind != "multiclass" and declared is not None and declared.type != "binary":
-            said = f"found {declared.type}; {'an event' if outcome.kind == 'survival' else 'the outcome'} needs binary"
-            yield ("variables", outcome_columns[-1], "type"), said
+            yield ("variables", outcome_columns[-1], "type"), f"found {declared.type}; this outcome needs binary"
         fitting = {"binary": "logistic", "multiclass": "multinomial", "survival": "cox"}[outcome.kind]
         if self.model.kind != fitting:
             yield ("model", "kind"), f"{self.model.kind} does not fit a {outcome.kind} outcome: write {fitting}"

@@ -58,17 +58,14 @@ def demo_data(
 
     Example: hepafed demo-data demo --sites 4 --patients 60 --seed 7
     """
-    import shutil
-
     from deploy.simulation.hospitals import write_hospitals
 
-    if folder.exists() and any(folder.iterdir()):
-        ours = (folder / "truth").is_dir() and (folder / "study.yaml").is_file()
-        if not overwrite or not ours:
-            hint = "add --overwrite to replace it" if ours else "it was not written by demo-data: name another folder"
-            fail(HepafedError(f"{folder} is not empty; {hint}"))
-        shutil.rmtree(folder)
-    write_hospitals(folder, sites=sites, patients=patients, seed=seed)
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        fail(HepafedError(f"{folder} is not empty: name another folder, or add --overwrite to replace demo data"))
+    try:
+        write_hospitals(folder, sites=sites, patients=patients, seed=seed)
+    except HepafedError as error:
+        fail(error)
     out.print(f"{sites} synthetic hospitals and study.yaml are in {folder}", highlight=False)
     out.print(f"Next: hepafed simulate {folder / 'study.yaml'} --sites {folder} --out report", highlight=False)
 
@@ -79,7 +76,8 @@ def simulate_command(
     sites: Annotated[Path, typer.Option(help="Folder that holds one folder a hospital.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for report.html, results.json and sites/.")],
     engine: Annotated[
-        str, typer.Option(help="process: all hospitals in this process (fast); ray: Flower's own simulation engine.")
+        str,
+        typer.Option(help="process: all hospitals in this process (fast); ray: Flower's own simulation engine."),
     ] = "process",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
@@ -104,7 +102,9 @@ def simulate_command(
     except HepafedError as error:
         fail(error)
     out.print(NOT_YET_PROTECTED, style="yellow", highlight=False)
-    out.print("Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.", highlight=False)
+    out.print(
+        "Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.", highlight=False
+    )
     try:
         with Live(out) as progress:
             simulate(simulation, progress)

@@ -15,7 +15,9 @@ class Live:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._display = RichLive(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+        self._display = (
+            RichLive(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+        )
         self._began = time.monotonic()
         self._phase, self._query = "", ""
         self._rounds = 0
@@ -74,7 +76,9 @@ class Live:
             return
         table = Table.grid(padding=(0, 2))
         table.add_row("phase", f"{self._phase} ({self._query})")
-        table.add_row("round", f"{self._rounds + 1}" + (f", {self._replayed} from the checkpoint" if self._replayed else ""))
+        table.add_row(
+            "round", f"{self._rounds + 1}" + (f", {self._replayed} from the checkpoint" if self._replayed else "")
+        )
         table.add_row("hospitals answering", f"{self._answered} of {self._hospitals}")
         table.add_row("time", f"{time.monotonic() - self._began:.0f} s, about {self._left():.0f} s left")
         self._display.update(table, refresh=True)

@@ -15,7 +15,7 @@ LEAST_CHANGE = 0.01
 
 HELP, HARM = 1.0, 2.0
 """How many standard deviations of a chance hospital effect the change must pass. Harmonising where nothing is
-wrong adds its own noise, so the bar for harm is higher; no fall by chance passed a bar of 1 in 600 trials."""
+wrong adds its own noise, so the bar for harm is higher. By chance a fall passed a bar of 1 once in 600 trials."""
 
 BIOLOGY_LOST = 0.7
 """Below this share of the covariates' |t| kept, biology went out with the hospital effect."""

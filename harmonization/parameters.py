@@ -1,7 +1,7 @@
 """What the coordinator publishes: ComBat's settings and fitted parameters, as plain arrays with a content hash."""
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,10 +88,6 @@ class CombatParameters:
         ):
             content.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype=kind).tobytes())
         return content.hexdigest()
-
-    def without(self, left_alone: NDArray[np.bool_]) -> "CombatParameters":
-        """The same parameters with some features left alone."""
-        return replace(self, groups=np.where(left_alone, NOT_HARMONISED, self.groups))
 
     def check_columns(self, covariate_names: list[str], feature_names: list[str]) -> None:
         """ValueError unless a table's columns are these, in this order: swapped columns would pass unnoticed."""

@@ -196,7 +196,7 @@ def draw_effect(rng: np.random.Generator, texture: Texture, sharpness: float, st
     """γ normal about what the reconstruction does to whole blocks, δ² inverse gamma about 1.
 
     These are ComBat's priors, but for one thing: a sharper kernel raises heterogeneity and detail and lowers
-    coarseness in all features that load on them, so that no weighting of the features is safe from it.
+    coarseness in all features that load on them, which no averaging over a block takes out.
     Both are bounded, so that no feature changes its sign and medians of hospitals stay comparable.
     """
     kernel = np.zeros(len(FACTORS))

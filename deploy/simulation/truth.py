@@ -18,7 +18,8 @@ HOW_TO_READ = {
     "features": "z = sum of loading x factor + unique x noise; mean + sd x z, or, skewed, a multiple of floor + "
     "exp(skew x z) with that mean and sd",
     "measured": "mean + sd x (hospital shift + scanner shift) + hospital scale x scanner scale x (clean - mean); "
-    "shape features are measured alike everywhere",
+    "shape features are measured alike everywhere; by design, hospitals with a higher mvi_prevalence lean to "
+    "softer reconstruction, so that shifts work against the true signal",
 }
 
 

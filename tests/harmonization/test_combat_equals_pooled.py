@@ -140,6 +140,23 @@ def test_missing_cells_count_per_feature(options: dict[str, bool]) -> None:
     assert largest_difference(harmonised, pooled_combat(table, **options), y) < EXACT
 
 
+def test_scanners_and_missing_cells_go_together() -> None:
+    table = make_table(15, (60, 50))
+    rng = np.random.default_rng(15)
+    scanner = rng.choice(["A", "B"], len(table.hospital))
+    table = Table(
+        table.covariates, np.where(rng.random(table.features.shape) < 0.1, np.nan, table.features), table.hospital
+    )
+    at = {h: table.hospital == h for h in table.hospitals}
+    parameters = fit(add(combat_sums(*table.at(h), batches=scanner[at[h]], missing=True) for h in table.hospitals))
+    out = np.empty_like(table.features)
+    for h in table.hospitals:
+        effects = estimate_batches(*table.at(h), parameters, scanner[at[h]])
+        out[at[h]], _ = harmonise_batches(*table.at(h), parameters, scanner[at[h]], effects)
+    batch = np.char.add(table.hospital.astype(str), scanner)
+    assert largest_difference(out, pooled_combat(table, batch=batch), table.features) < EXACT
+
+
 def test_sums_with_missing_values_agree_with_the_plain_ones_where_nothing_is_missing() -> None:
     table = make_table(10)
     plain, _ = federated(table, CombatSettings())

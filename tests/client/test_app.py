@@ -1,0 +1,236 @@
+"""What a hospital's app answers, and what it refuses: codes leave, texts stay."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from flwr.app import ConfigRecord, RecordDict
+
+from client.app import LOG, Whereabouts, respond
+from common import wire
+from common.errors import Code
+from common.query import Answer, Query, View
+from common.splits import splits_of
+from common.study import Study
+from tests.hospitals_on_disk import study
+
+PATIENTS = 40
+ROSTER = ("north", "south", "west")
+
+
+@pytest.fixture
+def chosen() -> Study:
+    return study(predictors={"clinical": ["age", "size"]}, validation={"folds": 2, "leave_one_hospital_out": True})
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Whereabouts:
+    folder = tmp_path / "north"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {
+            "id": [f"SECRET-{i}" for i in range(PATIENTS)],
+            "age": rng.integers(40, 80, PATIENTS),
+            "size": rng.normal(40, 9, PATIENTS).round(1),
+            "mvi": rng.permutation(np.arange(PATIENTS) % 2),
+        }
+    )
+    table.to_csv(folder / "patients.csv", index=False)
+    return Whereabouts(folder, tmp_path / "own")
+
+
+def ask(hospital: Whereabouts, chosen: Study, name: str, views: tuple[View, ...] = (), **query: Any) -> Answer:
+    asked = Query(name=name, study=chosen.hash, **({"roster": ROSTER} | query))
+    record = wire.query_to_record(asked, {view.hash: view.to_bytes() for view in views})
+    return wire.answer_from_bytes(respond(hospital, record))
+
+
+def call_roll(hospital: Whereabouts, chosen: Study) -> Answer:
+    return ask(hospital, chosen, "roll_call", roster=(), parameters={"study": chosen.to_json()})
+
+
+COLUMNS = View(step="columns", parameters={"columns": ["age", "size"]})
+
+
+def scaled(splits: tuple[str, ...]) -> tuple[View, View, View]:
+    many = (len(splits), 1)
+    fill = View("impute", COLUMNS.hash, splits, {}, {"fill": np.tile([60.0, 40.0], many)})
+    scale = {"centre": np.tile([60.0, 40.0], many), "spread": np.tile([10.0, 9.0], many)}
+    return COLUMNS, fill, View("scale", fill.hash, splits, {}, scale)
+
+
+def log_of(hospital: Whereabouts) -> str:
+    return (hospital.own_folder / LOG).read_text()
+
+
+def test_roll_call_discloses_counts_and_nothing_of_a_patient(hospital: Whereabouts, chosen: Study) -> None:
+    answer = call_roll(hospital, chosen)
+    assert answer.disclosed.code is None
+    assert (answer.disclosed.patients, answer.disclosed.events) == (PATIENTS, PATIENTS // 2)
+    assert "SECRET" not in wire.answer_to_bytes(answer).decode("latin-1")
+
+
+def test_a_study_whose_hash_is_not_its_own_is_refused(hospital: Whereabouts, chosen: Study) -> None:
+    other = study(predictors={"clinical": ["age"]})
+    answer = ask(hospital, chosen, "roll_call", roster=(), parameters={"study": other.to_json()})
+    assert answer.disclosed.code is Code.WRONG_STUDY
+
+
+def test_a_query_of_a_study_that_was_never_sent_is_refused(hospital: Whereabouts, chosen: Study) -> None:
+    answer = ask(hospital, chosen, "moments", splits=("final",), view=COLUMNS.hash, views=(COLUMNS,))
+    assert answer.disclosed.code is Code.WRONG_STUDY
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("logistic", {"arrays": {"beta": np.full((1, 3), 1e6)}}),
+        ("logistic", {"arrays": {"beta": np.array([[0.0, np.nan, 0.0]])}}),
+        ("logistic", {"arrays": {"beta": np.zeros(3)}}),
+        ("logistic", {"arrays": {"beta": np.zeros((1, 3))}, "parameters": {"rows": [0]}}),
+        ("moments", {"arrays": {"centre": np.zeros((1, 2))}, "parameters": {"only_id": "SECRET-1"}}),
+        ("score_counts", {"parameters": {"schemes": ["kfold/0"]}, "arrays": {"edges": np.array([[2.0]])}}),
+        ("score_counts", {"parameters": {"schemes": ["patient/3"]}, "arrays": {"edges": np.array([[0.5]])}}),
+    ],
+)
+def test_parameters_outside_their_bounds_are_refused(
+    hospital: Whereabouts, chosen: Study, name: str, query: dict[str, Any]
+) -> None:
+    call_roll(hospital, chosen)
+    views = scaled(("final",))
+    answer = ask(hospital, chosen, name, views=views, view=views[-1].hash, splits=("final",), **query)
+    assert answer.disclosed.code is Code.BAD_PARAMETERS
+    assert not answer.sums
+
+
+@pytest.mark.parametrize("split", ["kfold/0/7", "rows/1", "leave_one_hospital_out/nobody"])
+def test_a_split_that_the_study_does_not_have_is_refused(hospital: Whereabouts, chosen: Study, split: str) -> None:
+    call_roll(hospital, chosen)
+    answer = ask(
+        hospital,
+        chosen,
+        "moments",
+        views=(COLUMNS,),
+        view=COLUMNS.hash,
+        splits=(split,),
+        arrays={"centre": np.zeros((1, 2))},
+    )
+    assert answer.disclosed.code in (Code.BAD_PARAMETERS, Code.SINGLE_HOSPITAL)
+    assert not answer.sums
+
+
+def test_a_column_that_is_no_predictor_of_the_study_is_refused(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    outcome = View(step="columns", parameters={"columns": ["mvi"]})
+    answer = ask(
+        hospital,
+        chosen,
+        "moments",
+        views=(outcome,),
+        view=outcome.hash,
+        splits=("final",),
+        arrays={"centre": np.zeros((1, 1))},
+    )
+    assert answer.disclosed.code is Code.BAD_PARAMETERS
+
+
+def test_weights_that_rest_on_few_patients_are_refused(hospital: Whereabouts, chosen: Study) -> None:
+    """One chosen β made a logistic Hessian one patient's row."""
+    call_roll(hospital, chosen)
+    views = scaled(("final",))
+    steep = np.array([[-200.0, 180.0, 60.0]])
+    answer = ask(
+        hospital, chosen, "logistic", views=views, view=views[-1].hash, splits=("final",), arrays={"beta": steep}
+    )
+    assert answer.disclosed.code is Code.BAD_PARAMETERS
+    assert "its weights rest on" in log_of(hospital)
+
+
+def test_leaving_one_hospital_out_needs_the_hospitals_own_word(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    splits = splits_of(chosen, ROSTER)
+    query: dict[str, Any] = {
+        "views": (COLUMNS,),
+        "view": COLUMNS.hash,
+        "splits": splits,
+        "arrays": {"centre": np.zeros((len(splits), 2))},
+    }
+    assert ask(hospital, chosen, "moments", **query).disclosed.code is Code.SINGLE_HOSPITAL
+    (hospital.folder / "site.yaml").write_text("policy: {single_hospital_sums: true}\n")
+    assert ask(hospital, chosen, "moments", **query).sums["known"].shape == (len(splits), 2)
+
+
+def test_one_question_is_answered_under_one_roster(hospital: Whereabouts, chosen: Study) -> None:
+    """Asking ABC after ABCD gives D by subtraction."""
+    call_roll(hospital, chosen)
+    query: dict[str, Any] = {
+        "views": (COLUMNS,),
+        "view": COLUMNS.hash,
+        "splits": ("final",),
+        "arrays": {"centre": np.zeros((1, 2))},
+    }
+    first = ask(hospital, chosen, "moments", **query)
+    assert first.sums
+    again = ask(hospital, chosen, "moments", **query)
+    assert all((again.sums[key] == first.sums[key]).all() for key in first.sums)
+    assert ask(hospital, chosen, "moments", roster=ROSTER[:2], **query).disclosed.code is Code.SINGLE_HOSPITAL
+
+
+def test_a_cohort_that_changed_after_it_was_frozen_is_refused(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    path = hospital.folder / "patients.csv"
+    pd.read_csv(path).iloc[1:].to_csv(path, index=False)
+    answer = ask(
+        hospital,
+        chosen,
+        "moments",
+        views=(COLUMNS,),
+        view=COLUMNS.hash,
+        splits=("final",),
+        arrays={"centre": np.zeros((1, 2))},
+    )
+    assert answer.disclosed.code is Code.COHORT_CHANGED
+
+
+def test_a_view_that_was_never_sent_is_asked_for(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    answer = ask(
+        hospital, chosen, "moments", view=COLUMNS.hash, splits=("final",), arrays={"centre": np.zeros((1, 2))}
+    )
+    assert answer.disclosed.code is Code.UNKNOWN_VIEW
+
+
+def test_a_hospital_with_too_few_patients_sends_nothing(hospital: Whereabouts, chosen: Study) -> None:
+    path = hospital.folder / "patients.csv"
+    pd.read_csv(path).iloc[:9].to_csv(path, index=False)
+    answer = call_roll(hospital, chosen)
+    assert answer.disclosed.code is Code.TOO_FEW_PATIENTS
+    assert answer.disclosed.patients is None
+    assert not answer.sums
+
+
+def test_an_error_leaves_as_a_code_and_its_text_stays_in_the_hospitals_log(
+    hospital: Whereabouts, chosen: Study
+) -> None:
+    path = hospital.folder / "patients.csv"
+    path.write_text(path.read_text().replace("SECRET-3,", "SECRET-3,about "))
+    answer = call_roll(hospital, chosen)
+    assert answer.disclosed.code is Code.NOT_A_NUMBER
+    assert wire.answer_to_bytes(answer).count(b"SECRET") == 0
+    assert "SECRET-3" in log_of(hospital)
+    assert (hospital.own_folder / LOG).stat().st_mode & 0o077 == 0
+    assert (hospital.own_folder / "store.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_garbage_is_refused_in_one_code(hospital: Whereabouts) -> None:
+    for garbage in ({}, {"query": ConfigRecord({"head": "{", "roster": "[]", "arrays": b"", "views": [b""]})}):
+        packed = respond(hospital, RecordDict(garbage))
+        assert wire.answer_from_bytes(packed).disclosed.code is Code.BAD_PARAMETERS
+
+
+def test_an_unknown_query_is_refused(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    assert ask(hospital, chosen, "all_rows", splits=("final",)).disclosed.code is Code.UNKNOWN_QUERY
