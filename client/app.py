@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from client import queries
 from client.cohort.cohort import Cohort, read_cohort
+from client.members import Members
 from client.rows import Rows
 from client.site import Site, open_site
 from client.store import Store
@@ -96,7 +97,8 @@ def _answer_once(site: Site, store: Store, query: Query, views: list[bytes], log
             "site.yaml does not allow it (policy: single_hospital_sums: true)",
         )
     cohort = _cohort(site, study, store, log)
-    packed = wire.answer_to_bytes(queries.answer(Rows(site, study, cohort, Views(study, cohort, store), query)))
+    members = Members(site.name, study, cohort)
+    packed = wire.answer_to_bytes(queries.answer(Rows(site, members, Views(members, store), query)))
     store.keep_answer(query.question, roster, packed)
     return packed
 

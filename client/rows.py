@@ -1,21 +1,20 @@
 """What a query may look at: the patients of one cohort, by split, through one view."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
 from client.cohort.cohort import Cohort
-from client.folds import held_out, training
+from client.members import Members
 from client.site import Site
+from client.steps import Fitted
 from client.view import Views
 from common.errors import Code, HospitalError
 from common.query import Query
 from common.splits import schemes_of, splits_of, splits_of_scheme
 from common.study import Study
-
-Choose = Callable[[str, np.ndarray, int, int, str], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,19 @@ class Rows:
     """A hospital's rows for one query."""
 
     site: Site
-    study: Study
-    cohort: Cohort
+    members: Members
     views: Views
     query: Query
+
+    @property
+    def study(self) -> Study:
+        """The study that is asked about."""
+        return self.members.study
+
+    @property
+    def cohort(self) -> Cohort:
+        """This hospital's patients in it."""
+        return self.members.cohort
 
     def __post_init__(self) -> None:
         unknown = [s for s in self.query.splits if s not in splits_of(self.study, self.query.roster)]
@@ -35,8 +43,7 @@ class Rows:
 
     def tables(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Matrix and outcome of the query's row set, split by split."""
-        for split in self.query.splits:
-            chosen = self._chosen(split)
+        for split, chosen in self.chosen():
             yield self._matrix(split)[chosen], self.cohort.outcome[chosen]
 
     def matrices(self) -> Iterator[np.ndarray]:
@@ -79,23 +86,42 @@ class Rows:
     def held_out_of(self, scheme: str) -> Iterator[tuple[str, np.ndarray]]:
         """The splits of a scheme that hold out patients of this hospital, and those patients."""
         for split in splits_of_scheme(scheme, splits_of(self.study, self.query.roster)):
-            chosen = self._mask(held_out, split)
+            chosen = self.members.held_out(split)
             if chosen.any():
                 yield split, chosen
 
-    def _chosen(self, split: str) -> np.ndarray:
-        return self._mask(training if self.query.rows == "training" else held_out, split)
+    def chosen(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The query's splits, and a mask of the patients in its row set."""
+        for split in self.query.splits:
+            training = self.query.rows == "training"
+            yield split, self.members.training(split) if training else self.members.held_out(split)
 
-    def _mask(self, choose: Choose, split: str) -> np.ndarray:
-        return choose(split, self.strata, self.study.validation.folds, self.study.seed, self.site.name)
+    def batches(self) -> Iterator[np.ndarray]:
+        """The batches of the patients in the query's row set, split by split."""
+        for _, chosen in self.chosen():
+            yield self.members.batches()[chosen]
 
-    @property
-    def strata(self) -> np.ndarray:
-        """What folds are stratified by: the class, or whether there was an event."""
-        outcome = self.cohort.outcome
-        return outcome if outcome.ndim == 1 else outcome[:, 1]
+    def number_of_levels(self, variable: str) -> int:
+        """How many levels a batch variable of the study has."""
+        if variable not in self.study.harmonisation.levels:
+            raise HospitalError(Code.BAD_PARAMETERS, f"{variable!r} is no batch variable of the study")
+        return len(self.study.variable(variable).levels or [])
+
+    def fitted(self, split: str) -> Fitted:
+        """The query's view for one split."""
+        return self.views.fitted(self.views.chain(self._view())[0], split)
+
+    def parent_matrix(self, split: str) -> np.ndarray:
+        """All patients as the parent of the query's view shows them."""
+        parent = self.views.chain(self._view())[0].parent
+        if parent is None:
+            raise HospitalError(Code.BAD_PARAMETERS, f"the query {self.query.name!r} needs a view with a parent")
+        return self.views.matrix(parent, split)
 
     def _matrix(self, split: str) -> np.ndarray:
+        return self.views.matrix(self._view(), split)
+
+    def _view(self) -> str:
         if self.query.view is None:
             raise HospitalError(Code.BAD_PARAMETERS, f"the query {self.query.name!r} needs a view")
-        return self.views.matrix(self.query.view, split)
+        return self.query.view

@@ -1,7 +1,6 @@
 """From a hospital's rows and what has been fitted so far to a matrix; cached by hash.
 
-A chain of views (common/query.py) is resolved from its root, `columns`, step by step. Every step is a pure
-function of the parent's matrix and the step's arrays for one split.
+A chain of views (common/query.py) is resolved from its root, `columns`, step by step (client/steps.py).
 """
 
 import threading
@@ -10,7 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from client import harmonise, steps
 from client.cohort.cohort import Cohort
+from client.members import Members
+from client.steps import Fitted, Step
 from client.store import Store
 from common.errors import Code, HospitalError
 from common.query import View
@@ -18,7 +20,19 @@ from common.study import Study
 from common.variables import INDICATOR, Variable
 
 CACHE_BYTES = 512 * 2**20
-Step = Callable[[np.ndarray, View, int], np.ndarray]
+
+STEPS: dict[str, Step] = {
+    "impute": steps.impute,
+    "transform": harmonise.transform,
+    "combat": harmonise.combat,
+    "levels": harmonise.levels,
+    "covbat": harmonise.covbat,
+    "residuals": harmonise.residual_table,
+    "residual_scores": harmonise.residual_scores,
+    "select": steps.select,
+    "scale": steps.scale,
+    "linear": steps.linear,
+}
 
 _TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda x: x,
@@ -62,9 +76,10 @@ _CACHE = _Cache(CACHE_BYTES)
 class Views:
     """The views of one hospital for one study."""
 
-    def __init__(self, study: Study, cohort: Cohort, store: Store) -> None:
-        self._study = study
-        self._cohort = cohort
+    def __init__(self, members: Members, store: Store) -> None:
+        self._members = members
+        self._study: Study = members.study
+        self._cohort: Cohort = members.cohort
         self._store = store
 
     def matrix(self, view_hash: str, split: str) -> np.ndarray:
@@ -76,12 +91,20 @@ class Views:
             _CACHE.put(key, matrix)
         return matrix
 
-    def columns(self, view_hash: str) -> list[str]:
-        """The names of the columns at the root of a view."""
-        view = View.from_bytes(self._store.view(view_hash))
-        while view.parent is not None:
-            view = View.from_bytes(self._store.view(view.parent))
-        return [str(name) for name in view.parameters.get("columns", [])]
+    def chain(self, view_hash: str) -> list[View]:
+        """A view and all that it builds on, the root last."""
+        views = [View.from_bytes(self._store.view(view_hash))]
+        while views[-1].parent is not None:
+            views.append(View.from_bytes(self._store.view(views[-1].parent)))
+        return views
+
+    def fitted(self, view: View, split: str) -> Fitted:
+        """One split of a view, at this hospital."""
+        if split not in view.splits:
+            raise HospitalError(
+                Code.BAD_PARAMETERS, f"the view {view.hash} was not fitted for the split {split!r}"
+            )
+        return Fitted(view, split, self._members)
 
     def _resolve(self, view: View, split: str) -> np.ndarray:
         if view.parent is None:
@@ -90,11 +113,7 @@ class Views:
             return self._columns([str(name) for name in view.parameters.get("columns", [])])
         if view.step not in STEPS:
             raise HospitalError(Code.BAD_PARAMETERS, f"there is no view step {view.step!r}")
-        if split not in view.splits:
-            raise HospitalError(
-                Code.BAD_PARAMETERS, f"the view {view.hash} was not fitted for the split {split!r}"
-            )
-        return STEPS[view.step](self.matrix(view.parent, split), view, view.splits.index(split))
+        return STEPS[view.step](self.matrix(view.parent, split), self.fitted(view, split))
 
     def _columns(self, names: list[str]) -> np.ndarray:
         """The raw design: transformed, categories as 0/1 columns, NaN where a value is missing."""
@@ -111,7 +130,8 @@ class Views:
         """One column of the design that comes from patients.csv."""
         missing_only = name.endswith(INDICATOR)
         source, _, level = name.removesuffix(INDICATOR).partition("=")
-        if source not in self._study.predictors.clinical or source not in self._cohort.columns:
+        allowed = {*self._study.predictors.clinical, *self._study.preserved()}
+        if source not in allowed or source not in self._cohort.columns:
             raise HospitalError(Code.BAD_PARAMETERS, f"the study has no predictor column {name!r}")
         variable: Variable = self._study.variable(source)
         values = self._cohort.columns[source]
@@ -122,49 +142,3 @@ class Views:
                 raise HospitalError(Code.BAD_PARAMETERS, f"{source} has no level {level!r}")
             return np.where(np.isnan(values), np.nan, values == variable.levels.index(level))
         return _TRANSFORMS[variable.transform](values)
-
-
-def _impute(matrix: np.ndarray, view: View, row: int) -> np.ndarray:
-    """Fill missing values: with the mean, or by regression on the mean-filled predictors.
-
-    Arrays: `fill` (splits × columns); for regression also `coefficients` (splits × targets × (1 + predictors)),
-    whose targets and predictors are column numbers in the parameters.
-    """
-    fill = view.arrays["fill"][row]
-    _check(fill.shape == (matrix.shape[1],), "impute: one fill value a column")
-    missing = np.isnan(matrix)
-    filled = np.where(missing, fill, matrix)
-    targets, predictors = view.parameters.get("targets", []), view.parameters.get("predictors", [])
-    if not targets:
-        return filled
-    coefficients = view.arrays["coefficients"][row]
-    _check(coefficients.shape == (len(targets), 1 + len(predictors)), "impute: coefficients for every target")
-    design = np.column_stack([np.ones(len(matrix)), filled[:, predictors]])
-    result = filled.copy()
-    for target, beta in zip(targets, coefficients, strict=True):
-        gaps = missing[:, target]
-        result[gaps, target] = design[gaps] @ beta
-    return result
-
-
-def _scale(matrix: np.ndarray, view: View, row: int) -> np.ndarray:
-    """z = (x − centre) / spread; a column of spread 0 (constant, or taken out) becomes 0."""
-    centre, spread = view.arrays["centre"][row], view.arrays["spread"][row]
-    _check(centre.shape == spread.shape == (matrix.shape[1],), "scale: one centre and spread a column")
-    used = spread > 0
-    return np.where(used, (matrix - centre) / np.where(used, spread, 1.0), 0.0)
-
-
-def _linear(matrix: np.ndarray, view: View, row: int) -> np.ndarray:
-    """The linear predictor of a fitted model, one column."""
-    beta = view.arrays["beta"][row]
-    _check(beta.shape == (matrix.shape[1] + 1,), "linear: an intercept and one coefficient a column")
-    return (beta[0] + matrix @ beta[1:])[:, None]
-
-
-def _check(holds: bool, rule: str) -> None:
-    if not holds:
-        raise HospitalError(Code.BAD_PARAMETERS, rule)
-
-
-STEPS: dict[str, Step] = {"impute": _impute, "scale": _scale, "linear": _linear}

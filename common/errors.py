@@ -18,6 +18,7 @@ class Code(StrEnum):
     OUTCOME_LEVELS = "outcome_has_unknown_level"
     COLUMN_MISSING = "column_missing"
     NOT_A_NUMBER = "text_in_numeric_column"
+    COVARIATE_IS_OUTCOME = "covariate_equals_the_outcome"
     UNKNOWN_LEVEL = "unknown_level"
     OUT_OF_RANGE = "many_values_out_of_range"
     NO_PATIENTS = "no_patients_after_criteria"

@@ -179,11 +179,13 @@ class Query:
     @property
     def disclosure(self) -> DisclosureClass:
         """Whether one hospital's own sums can be derived from the totals that are asked for."""
-        alone = any(split.startswith(LEAVE_OUT) for split in self.splits) and self.rows == "training"
-        return "single hospital" if alone else "masked total"
+        leaves_out = any(split.startswith(LEAVE_OUT) for split in self.splits) and self.rows == "training"
+        return "single hospital" if leaves_out or self.name in OF_ONE_HOSPITAL else "masked total"
 
 
 LEAVE_OUT = "leave_one_hospital_out/"
+OF_ONE_HOSPITAL = frozenset({"combat_reference"})
+"""Queries whose total is one hospital's own figures by their nature."""
 
 
 def two_significant(value: float) -> float:
@@ -196,8 +198,7 @@ def two_significant(value: float) -> float:
 class Disclosed(BaseModel):
     """The closed list of figures that a hospital sends in clear about itself.
 
-    Build it with `Disclosed.about`, `own_discrimination` or `refusal`, which round and suppress; the fields
-    refuse anything finer than the list allows.
+    Whoever builds it rounds and suppresses; it refuses to exist with anything finer than the list allows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -174,12 +174,13 @@ def _fields_at(model: type[BaseModel], place: Place) -> list[str]:
         nested: list[type[BaseModel]] = []
         for candidate in current:
             field = candidate.model_fields.get(str(part))
-            nested += _models_in(field.annotation) if field is not None else [candidate]
+            nested += models_in(field.annotation) if field is not None else [candidate]
         current = nested
     return sorted({name for candidate in current for name in candidate.model_fields})
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a field's type holds."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for argument in get_args(annotation) for found in _models_in(argument)]
+    return [found for argument in get_args(annotation) for found in models_in(argument)]

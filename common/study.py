@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from common.errors import StudyError
+from common.harmonising import Harmonisation
 from common.query import canonical_json
 from common.strict_yaml import Misfits, Place, describe_faults, read_yaml
 from common.variables import INDICATOR, Labels, Level, Strict, Variable
@@ -112,15 +113,6 @@ class Imputation(Strict):
     indicator: bool = Field(False, description="add a column that says 'was missing' for clinical columns")
 
 
-class Harmonisation(Strict):
-    """How hospital effects are taken out of radiomic features."""
-
-    method: Literal["none", "combat"] = "none"
-    batch: Column = "hospital"
-    preserve: list[Column] = Field([], description="covariates whose effect is kept, never the outcome")
-    empirical_bayes: bool = True
-
-
 class Model(Strict):
     """What is fitted."""
 
@@ -170,6 +162,7 @@ class LostHospital(Strict):
     )
 
 
+TUMOUR_SIZE = re.compile(r"tumou?r_?(size|diameter)", re.IGNORECASE)
 HOSPITAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -198,8 +191,7 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        misfits = list(self._misfits())
-        if misfits:
+        if misfits := list(self._misfits()):
             raise Misfits(misfits)
         return self
 
@@ -214,19 +206,21 @@ class Study(Strict):
             yield ("predictors", "clinical"), f"{column} stands here twice: keep one"
         for column in clinical:
             if "=" in column or column.endswith(INDICATOR):
-                said = (
-                    f"{column}: '=' and '{INDICATOR}' belong to derived columns: name it without, see columns.yaml"
-                )
+                said = f"{column}: '=' and '{INDICATOR}' belong to derived columns: rename it (columns.yaml)"
                 yield ("predictors", "clinical"), said
         if not clinical and not self.predictors.radiomics:
             yield ("predictors",), "no column is named: give clinical, radiomics or both"
-        for column in sorted(set(outcome_columns) & set(self.harmonisation.preserve)):
-            yield (
-                ("harmonisation", "preserve"),
-                f"{column} is the outcome, it would leak into the features: take it out",
-            )
-        if self.harmonisation.batch in outcome_columns:
-            yield ("harmonisation", "batch"), f"{self.harmonisation.batch} is the outcome: write hospital"
+        for column in sorted(set(outcome_columns) & set(self.harmonisation.preserve or [])):
+            yield ("harmonisation", "preserve"), f"{column} is the outcome, it would leak: take it out"
+        for column in self.harmonisation.levels:
+            if column in outcome_columns:
+                yield ("harmonisation", "batch"), f"{column} is the outcome: write hospital"
+            elif self.variable(column).type != "category":
+                yield ("harmonisation", "batch"), f"{column}: give it type: category and levels under variables"
+        for index, criterion in enumerate(self.cohort.include):
+            bounded = criterion.at_least is not None or criterion.at_most is not None
+            if bounded and self.variable(criterion.column).type == "category":
+                yield ("cohort", "include", index), "a category has no at_least or at_most: write one_of"
         declared = self.variables.get(outcome_columns[-1])
         if outcome.kind == "multiclass" and (declared is None or declared.type != "category"):
             yield ("variables", outcome_columns[-1]), "a multiclass outcome needs type: category and its levels"
@@ -251,6 +245,14 @@ class Study(Strict):
         if isinstance(self.outcome, SurvivalOutcome) and column == self.outcome.event:
             return Variable(type="binary")
         return Variable()
+
+    def preserved(self) -> list[str]:
+        """The covariates that harmonisation keeps; by default tumour size, where it is a predictor."""
+        if self.harmonisation.method == "none":
+            return []
+        if self.harmonisation.preserve is not None:
+            return list(self.harmonisation.preserve)
+        return [name for name in self.predictors.clinical if TUMOUR_SIZE.search(name)]
 
     def label(self, column: str, language: Literal["en", "zh"] = "en") -> str:
         """What the report calls a column."""
@@ -295,6 +297,6 @@ class Study(Strict):
             missing.append(f"model.penalty {self.model.penalty}: this version fits none and ridge")
         if self.model.strength == "cross-validated":
             missing.append("model.strength cross-validated: this version needs a number, e.g. 1.0")
-        if self.harmonisation.method != "none":
-            missing.append(f"harmonisation.method {self.harmonisation.method}")
+        if self.images != Images():
+            missing.append("images: this version reads features.csv; leave the section out")
         return missing

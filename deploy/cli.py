@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from common.errors import HepafedError, StudyStopped
+from deploy.cli_study import study_app
 
 EXAMPLE_ROOT = "Example: hepafed demo-data demo && hepafed simulate demo/study.yaml --sites demo --out report"
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(study_app, name="study")
 out = Console()
 err = Console(stderr=True)
 

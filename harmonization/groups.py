@@ -57,21 +57,25 @@ def parse(name: str) -> FeatureName | None:
 def harmonisation_groups(names: Sequence[str], *, shape_too: bool = False) -> FeatureGroups:
     """Features of one phase and region form a group.
 
-    Left alone: names that are not radiomic, and — unless ``shape_too`` — shape and volume, whose differences
-    between hospitals are case mix.
+    Names that are not PyRadiomics' form one group. Left alone, unless ``shape_too``: shape and volume, whose
+    differences between hospitals are case mix.
     """
     labels: dict[str, int] = {}
     group = np.full(len(names), NOT_HARMONISED, dtype=np.int64)
     for j, name in enumerate(names):
-        parts = parse(name)
-        if parts is None or (not shape_too and is_shape_or_volume(parts)):
+        if not shape_too and is_shape_or_volume(name):
             continue
-        label = "_".join(part for part in (parts.phase, parts.region) if part) or "all"
+        parts = parse(name)
+        front = (parts.phase, parts.region) if parts else ()
+        label = "_".join(part for part in front if part) or "all"
         group[j] = labels.setdefault(label, len(labels))
     alone = tuple(name for name, number in zip(names, group, strict=True) if number == NOT_HARMONISED)
     return FeatureGroups(group, tuple(labels), alone)
 
 
-def is_shape_or_volume(name: FeatureName) -> bool:
+def is_shape_or_volume(name: str) -> bool:
     """Whether a feature describes the region's form or size."""
-    return name.kind.startswith("shape") or bool(_VOLUME.search(name.feature))
+    parts = parse(name)
+    if parts is None:
+        return bool(_VOLUME.search(name))
+    return parts.kind.startswith("shape") or bool(_VOLUME.search(parts.feature))

@@ -48,6 +48,8 @@ class SmoothTerm:
 def spline_columns(values: ArrayLike, term: SmoothTerm) -> Array:
     """The B-spline basis at ``values`` (n), without its first function: n×width. A missing value is a NaN row."""
     x = np.asarray(values, dtype=np.float64)
+    if not len(x):
+        return np.zeros((0, term.width))
     inside = np.clip(np.where(np.isfinite(x), x, term.knots[0]), term.knots[0], term.knots[-1])
     basis: Array = BSpline.design_matrix(inside, term.full_knots, term.degree).toarray()[:, 1:]
     basis[~np.isfinite(x)] = np.nan

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from common.query import SMALLEST_CELL
-from common.splits import APPARENT
+from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
 from server.evaluation.calibration import Calibration
 from server.evaluation.discrimination import Discrimination, Estimate
 from server.hospitals import Transport
+from server.notes import is_transductive, notes_on_dimension, notes_on_harmonisation
 from server.study_run import QUARTILES, Finished
 
 FORMAT = 1
@@ -50,7 +51,12 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
         "model": _model(finished),
         "performance": _performance(finished),
         "exchanges": _exchanges(finished),
-        "notes": [*present.notes, *finished.prepared.notes, *_notes_on_dimension(finished)],
+        "notes": [
+            *present.notes,
+            *finished.prepared.notes,
+            *notes_on_harmonisation(finished),
+            *notes_on_dimension(finished),
+        ],
         "versions": {package: version(package) for package in PACKAGES},
         "transport": {"engine": engine, **asdict(transport)},
     }
@@ -107,7 +113,7 @@ def _pipeline(finished: Finished) -> dict[str, Any]:
     prepared, study = finished.prepared, finished.study
     return {
         "imputation": study.imputation.model_dump(),
-        "harmonisation": study.harmonisation.method,
+        "harmonisation": _harmonisation(finished),
         "columns": {
             name: {
                 "known": int(prepared.known[0, j]),
@@ -118,6 +124,25 @@ def _pipeline(finished: Finished) -> dict[str, Any]:
             }
             for j, name in enumerate(prepared.columns)
         },
+    }
+
+
+def _harmonisation(finished: Finished) -> dict[str, Any]:
+    """Which ComBat, over which columns; the parameters of the final model, which every hospital has."""
+    study, harmonised, layout = finished.study, finished.prepared.harmonised, finished.prepared.layout
+    if harmonised is None or layout is None:
+        return {"method": "none"}
+    final = harmonised.parameters[0]
+    return {
+        "method": study.harmonisation.method,
+        "batch": study.harmonisation.batch,
+        "settings": study.harmonisation.model_dump(mode="json"),
+        "covariates": list(final.covariate_names),
+        "groups": list(layout.group_names),
+        "left_alone": [name for name, g in zip(layout.feature_names, layout.groups, strict=True) if g < 0],
+        "counted_singly": [layout.names[j] for j in layout.incomplete],
+        "model": final.to_arrays(),
+        "transform": harmonised.transforms[0].to_arrays(),
     }
 
 
@@ -162,7 +187,8 @@ def _performance(finished: Finished) -> dict[str, Any]:
     for scheme in finished.discrimination:
         schemes.setdefault(scheme.partition("/")[0], []).append(scheme)
     return {
-        name: _scheme([finished.discrimination[r] for r in repeats], [finished.calibration[r] for r in repeats])
+        name: {"transductive": name == LEAVE_ONE_HOSPITAL_OUT and is_transductive(finished.study)}
+        | _scheme([finished.discrimination[r] for r in repeats], [finished.calibration[r] for r in repeats])
         for name, repeats in schemes.items()
     }
 
@@ -245,16 +271,3 @@ def _exchanges(finished: Finished) -> dict[str, Any]:
             for asked in record
         ],
     }
-
-
-def _notes_on_dimension(finished: Finished) -> list[str]:
-    """What real hospitals would refuse: a cross-product of more than N/3 − 1 columns."""
-    rows = float(finished.prepared.rows.min())
-    allowed = int(rows / 3 - 1)
-    asked = int(finished.prepared.used.sum(axis=1).max())
-    if asked <= allowed:
-        return []
-    return [
-        f"The model has {asked} columns; with {rows:.0f} patients in the smallest training set, hospitals allow "
-        f"{allowed} in one cross-product. This simulation used a lower profile: name fewer columns before going live."
-    ]

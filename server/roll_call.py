@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from common import wire
 from common.errors import Code, StudyStopped
-from common.query import Answer, Disclosed, Query, add
+from common.query import Answer, Disclosed, Query, Total, add
 from common.study import Study
 from server.hospitals import Hospitals
 from server.units import stop_at_unit_errors
@@ -25,6 +25,7 @@ class Present:
     disclosed: dict[str, Disclosed]
     flow: dict[str, int]
     features: tuple[str, ...]
+    gaps_to_keep: frozenset[str]
     left_out: dict[str, Code]
     bytes_up: dict[str, int]
     notes: tuple[str, ...] = field(default=())
@@ -58,14 +59,16 @@ def roll_call(hospitals: Hospitals, study: Study, begun_with: tuple[str, ...]) -
             + "".join(f"; {name}: {code.value}" for name, code in left_out.items())
             + ". Each hospital's own log says what to mend there; then go on with --resume"
         )
+    said = {name: answer.disclosed for name, answer in taking_part.items()}
+    same_versions(said)
+    features = same_features(said)
     total = add(taking_part)
-    same_versions(total.disclosed)
-    features = same_features(total.disclosed)
     stop_at_unit_errors(study, total.disclosed)
     return Present(
         disclosed=total.disclosed,
         flow=dict(zip(FLOW_STEPS, (int(n) for n in total.sums["flow"]), strict=True)),
         features=features,
+        gaps_to_keep=_gaps_to_keep(total),
         left_out=left_out,
         bytes_up={name: len(packed[name]) for name in sorted(taking_part)},
         notes=tuple(_notes_on_absent_columns(study, total.disclosed)),
@@ -112,7 +115,7 @@ def same_versions(disclosed: Mapping[str, Disclosed]) -> None:
 
 
 def same_features(disclosed: Mapping[str, Disclosed]) -> tuple[str, ...]:
-    """The feature columns that all hospitals have, in the same order; stop and name those that differ."""
+    """The feature columns, the same at all hospitals; stop and name those that differ."""
     columns = {name: set(figures.features) for name, figures in disclosed.items()}
     shared = set.intersection(*columns.values())
     everything = set.union(*columns.values())
@@ -122,12 +125,19 @@ def same_features(disclosed: Mapping[str, Disclosed]) -> tuple[str, ...]:
             "the hospitals' feature columns differ: " + "; ".join(lines) + ". Extract features with the same "
             "settings everywhere, or name the columns that all have under predictors.radiomics"
         )
-    return tuple(sorted(shared))
+    return next(iter(disclosed.values())).features
 
 
 def _some(names: set[str]) -> str:
     shown = sorted(names)[:NAMES_SHOWN]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+
+
+def _gaps_to_keep(total: Total) -> frozenset[str]:
+    """Features that every hospital lacks for ten patients and more, or for nobody: ComBat may count these singly."""
+    names = sorted(next(iter(total.disclosed.values())).features)
+    kept = (total.sums["feature_gaps"] > 0) & (total.sums["hospitals_with_few_gaps"] == 0)
+    return frozenset(name for name, keep in zip(names, kept, strict=True) if keep)
 
 
 def _notes_on_absent_columns(study: Study, disclosed: Mapping[str, Disclosed]) -> list[str]:

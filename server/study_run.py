@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -15,6 +16,7 @@ from server.evaluation.calibration import Calibration, calibrate
 from server.evaluation.discrimination import Discrimination, discriminate
 from server.federation import Asked, FlowerFederation
 from server.hospitals import Hospitals
+from server.methods.combat import rounds_of
 from server.methods.logistic import Fitted, fit_logistic
 from server.methods.pipeline import Prepared, prepare
 from server.methods.quantiles import column_quantiles
@@ -102,8 +104,8 @@ def _conduct(
     study: Study, federation: FlowerFederation, present: Present, losses: tuple[Loss, ...], progress: Progress
 ) -> Finished:
     """The study itself, in straight-line code."""
-    progress.phase("impute and scale", 2 if study.imputation.method == "mean" else 3)
-    prepared = prepare(federation, study, present.features)
+    progress.phase("impute, harmonise, scale", 2 + (study.imputation.method == "regression") + rounds_of(study))
+    prepared = prepare(federation, study, present.features, present.gaps_to_keep)
     progress.phase("describe the cohort", 4)
     described, quartiles = _describe_cohort(study, federation, prepared)
     progress.phase("fit", 8)
@@ -117,7 +119,10 @@ def _conduct(
     discrimination = discriminate(federation, scores, schemes)
     calibration = calibrate(federation, scores, schemes)
     progress.phase("hospitals' own copies", 1)
-    federation.ask("own_copy", view=scores, rows="held_out", parameters={"schemes": list(schemes)})
+    copies: dict[str, Any] = {"schemes": list(schemes)}
+    if prepared.harmonised is not None:
+        copies["harmonised"] = prepared.harmonised.view
+    federation.ask("own_copy", view=scores, rows="held_out", parameters=copies)
     return Finished(
         study=study,
         present=present,

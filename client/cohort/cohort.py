@@ -86,8 +86,10 @@ class _Reading:
     def cohort(self) -> Cohort:
         """Everything, in the order of the flow."""
         study = self.study
-        self.notes += check_presence(study, self.file)
-        values = self._values()
+        faults = Faults()
+        self.notes += check_presence(study, self.file, faults)
+        values = self._values(faults)
+        faults.stop_if_any()
         rows = len(self.ids)
         scanner = self.file.texts(SCANNER)
 
@@ -147,8 +149,7 @@ class _Reading:
         marks = DecimalMarks.of(table.delimiter, [table.column(name) for name in numeric if name in table])
         return PatientsFile(table=table, columns=columns, columns_path=columns_path, marks=marks)
 
-    def _values(self) -> dict[str, np.ndarray]:
-        faults = Faults()
+    def _values(self, faults: Faults) -> dict[str, np.ndarray]:
         values = {}
         for column, variable in self.variables.items():
             if self.file.has(column):
@@ -156,7 +157,6 @@ class _Reading:
                 values[column] = self.file.read(column, variable, bad_level, faults)
             else:
                 values[column] = np.full(len(self.ids), np.nan)
-        faults.stop_if_any()
         return values
 
     def _leave_out(self, chosen: np.ndarray, stay: np.ndarray, reason: str) -> np.ndarray:
@@ -190,7 +190,7 @@ class _Reading:
         return chosen
 
     def _features(self) -> tuple[Features | None, dict[str, int]]:
-        if self.study.predictors.radiomics is None:
+        if not self.study.predictors.radiomics:
             return None, {}
         features = read_features(self.site, self.file.columns, self.study.predictors)
         self.notes += features.notes

@@ -27,14 +27,6 @@ def describe(criterion: Criterion) -> str:
 
 def meets(criterion: Criterion, variable: Variable, values: np.ndarray, faults: Faults) -> np.ndarray:
     """Whether each patient meets a criterion; a patient whose value is not known does not."""
-    bounded = criterion.at_least is not None or criterion.at_most is not None
-    if variable.type == "category" and bounded:
-        faults.add(
-            Code.WRONG_STUDY,
-            f"study.yaml: the criterion '{describe(criterion)}' bounds a category, whose levels have no size; use "
-            "one_of, or ask the coordinator to correct the study",
-        )
-        return np.zeros(len(values), dtype=bool)
     met = ~np.isnan(values)
     if criterion.at_least is not None:
         met &= values >= criterion.at_least

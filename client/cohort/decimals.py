@@ -112,7 +112,7 @@ def read_numbers(
 
 
 def _all_numbers(cells: Sequence[str], marks: DecimalMarks) -> np.ndarray | None:
-    """The whole column at once where every cell is plainly a number; thousands of columns are."""
+    """The whole column at once where every cell is plainly a number or empty; thousands of columns are."""
     joined = "\0".join(cells)
     if "_" in joined:  # float() would read 1_000
         return None
@@ -123,7 +123,8 @@ def _all_numbers(cells: Sequence[str], marks: DecimalMarks) -> np.ndarray | None
     elif "." in joined and not marks.grouped_point:
         return None
     try:
-        numbers = np.array([float(cell) for cell in cells], dtype=np.float64)
+        numbers = np.array([float(cell) if cell else np.nan for cell in cells], dtype=np.float64)
     except ValueError:
         return None
-    return numbers if np.isfinite(numbers).all() else None
+    plain = not np.isinf(numbers).any() and np.isnan(numbers).sum() == cells.count("")  # no 'inf', no 'nan'
+    return numbers if plain else None

@@ -50,11 +50,11 @@ def read_features(site: Site, columns: ColumnsFile, predictors: Predictors) -> F
             "there (id, then one column a feature), or give the file's name in site.yaml as features",
         )
     table = read_table(path, site.file.encoding)
-    names, notes = _chosen(table, predictors)
+    faults = Faults()
+    names, notes = _chosen(table, predictors, faults)
     cells = {name: table.column(name) for name in names}
     marks = DecimalMarks.of(table.delimiter, cells.values())
     matrix = np.empty((len(table.rows), len(names)))
-    faults = Faults()
     broken = []
     for place, name in enumerate(names):
         values = {normal_text(text): number for text, number in (columns.entry(name).values or {}).items()}
@@ -85,13 +85,12 @@ def read_features(site: Site, columns: ColumnsFile, predictors: Predictors) -> F
     return Features(ids=ids, names=tuple(names), matrix=matrix[measured], notes=tuple(notes))
 
 
-def _chosen(table: Table, predictors: Predictors) -> tuple[list[str], list[str]]:
+def _chosen(table: Table, predictors: Predictors, faults: Faults) -> tuple[list[str], list[str]]:
     """The columns that the study asks for, in the file's order, and what to note about the others."""
     named = predictors.named()
     settings = [name for name in table.header if name.startswith(DIAGNOSTICS) and name not in named]
     present = [name for name in table.header if name != ID and name not in settings]
     chosen = predictors.matching(present)
-    faults = Faults()
     absent = [name for name in named if name not in present]
     if absent:
         hints = {name: near_miss(name, present) for name in absent[:SHOWN_COLUMNS]}
@@ -115,7 +114,6 @@ def _chosen(table: Table, predictors: Predictors) -> tuple[list[str], list[str]]
             f"{table.path}: the study asks for all radiomic features, but there is no column besides {ID}; "
             "put the extracted features there, one column each",
         )
-    faults.stop_if_any()
     notes = []
     if settings:
         notes.append(

@@ -14,9 +14,7 @@ def needed_columns(study: Study) -> list[str]:
     """The columns of patients.csv that a study cannot do without, besides its outcome."""
     needed = [criterion.column for criterion in study.cohort.include]
     if study.harmonisation.method != "none":
-        needed += study.harmonisation.preserve
-        if study.harmonisation.batch not in ("hospital", SCANNER):
-            needed.append(study.harmonisation.batch)
+        needed += [*study.preserved(), *study.harmonisation.levels]
     return list(dict.fromkeys(needed))
 
 
@@ -27,13 +25,9 @@ def variables_as_read(study: Study) -> dict[str, Variable]:
 
 
 def _variable_as_read(study: Study, column: str) -> Variable:
-    """A survival time is a number of days from 0 on, and an event is binary, unless the study says otherwise."""
+    """A survival time is a number from 0 on, of days unless the study says otherwise."""
     variable = study.variable(column)
-    if not isinstance(study.outcome, SurvivalOutcome):
-        return variable
-    if column == study.outcome.event and variable.type != "binary":
-        return Variable(type="binary")
-    if column != study.outcome.time:
+    if not isinstance(study.outcome, SurvivalOutcome) or column != study.outcome.time:
         return variable
     if variable.type not in NUMERIC:
         variable = Variable()
@@ -41,15 +35,14 @@ def _variable_as_read(study: Study, column: str) -> Variable:
     return variable.model_copy(update={"unit": variable.unit or "d", "range": (max(low, 0.0), high)})
 
 
-def check_presence(study: Study, file: PatientsFile) -> list[str]:
-    """Stop where a needed column is absent; return what to note about predictors that are."""
+def check_presence(study: Study, file: PatientsFile, faults: Faults) -> list[str]:
+    """Note a fault for each needed column that is absent; return what to note about predictors that are."""
     outcome = study.outcome_columns()
-    faults = Faults()
     for column in outcome:
         if not file.has(column):
             faults.add(Code.OUTCOME_MISSING, _absence(study, file, column, "the study's outcome"))
     needed = [column for column in needed_columns(study) if column not in outcome]
-    if study.harmonisation.method != "none" and study.harmonisation.batch == SCANNER:
+    if study.harmonisation.method != "none" and study.harmonisation.batch == "hospital+scanner":
         needed.append(SCANNER)
     for column in needed:
         if not file.has(column):
@@ -58,7 +51,6 @@ def check_presence(study: Study, file: PatientsFile) -> list[str]:
         promised = file.columns.entry(column).name is not None
         if promised and column not in needed and not file.has(column):
             faults.add(Code.COLUMN_MISSING, _absence(study, file, column, "against what columns.yaml says"))
-    faults.stop_if_any()
     return [
         _absence(study, file, column, "so it is missing for every patient here")
         for column in study.predictors.clinical
@@ -76,6 +68,6 @@ def _absence(study: Study, file: PatientsFile, column: str, why: str) -> str:
     misspelt = near_miss(column, [other for other in columns.columns if other not in known])
     also = f"\n(it speaks of {quoted(misspelt)}, which the study does not know)" if misspelt else ""
     return (
-        f"{table.path}: there is no column {called}, {why}; {is_it}, write under columns: in {file.columns_path}:\n"
-        f"  {column}: {{name: {quoted(near) if near else '…'}}}{also}{table.guess}"
+        f"{table.path}: there is no column {called}, {why}; {is_it}, write under columns: "
+        f"in {file.columns_path}:\n  {column}: {{name: {quoted(near) if near else '…'}}}{also}{table.guess}"
     )

@@ -4,7 +4,7 @@ import numpy as np
 
 from client.cohort.columns_file import HospitalColumn
 from client.cohort.faults import Faults, counted
-from client.cohort.units import OtherUnit, other_units
+from client.cohort.units import OtherUnit, conversion, other_units
 from common.errors import Code
 from common.variables import Variable
 
@@ -62,21 +62,34 @@ def check_for_another_unit(
 
 
 def _cure(column: str, variable: Variable, entry: HospitalColumn, known: np.ndarray) -> str:
-    guesses = other_units(column, variable.unit) or _POWERS_OF_TEN
+    present = _present_factor(column, variable, entry)
+    guesses = [OtherUnit(variable.unit or "", 1.0)] if present != 1.0 else []
+    guesses += other_units(column, variable.unit) or _POWERS_OF_TEN
     with np.errstate(over="ignore"):
-        inside = [1 - float(outside(variable, known * guess.factor).mean()) for guess in guesses]
+        inside = [1 - float(outside(variable, known / present * guess.factor).mean()) for guess in guesses]
     best = max(range(len(guesses)), key=lambda i: inside[i])  # the least far off, if several fit alike
     if inside[best] <= 1 - MANY_SHARE:
         return "check the column's unit and content, or ask the study to correct the range"
     guess = guesses[best]
     likely = f"likely counted in {guess.unit}" if guess.unit else f"likely {_times(1 / guess.factor)}"
-    if entry.unit is not None:
-        return f"{likely}: correct {column}.unit in columns.yaml (it says {entry.unit})"
-    factor = guess.factor * (entry.factor or 1.0)
-    return (
-        f"{likely}: add factor: {factor:.6g} under {column} in columns.yaml ({column}: {{factor: {factor:.6g}}})"
-    )
+    told = f"unit: {entry.unit}" if entry.unit is not None else f"factor: {entry.factor:g}" if entry.factor else ""
+    if guess.factor == 1.0:
+        return f"{likely} already: take {told} of {column} out of columns.yaml"
+    instead = f" instead of {told}" if told else ""
+    factor = f"factor: {guess.factor:.6g}"
+    return f"{likely}: add {factor} in columns.yaml{instead}:\n  {column}: {{{factor}}}"
+
+
+def _present_factor(column: str, variable: Variable, entry: HospitalColumn) -> float:
+    """What the hospital's numbers have been multiplied by."""
+    if entry.factor is not None:
+        return entry.factor
+    if entry.unit is None or variable.unit is None:
+        return 1.0
+    return conversion(f"{column} {entry.name or ''}", entry.unit, variable.unit) or 1.0
 
 
 def _times(ratio: float) -> str:
+    if ratio == 1.0:
+        return "in the study's unit"
     return f"{ratio:g} times too high" if ratio > 1 else f"{1 / ratio:g} times too low"

@@ -25,7 +25,6 @@ _UNITS: dict[str, tuple[str, float]] = {
     "mm": ("length", 1.0),
     "cm": ("length", 10.0),
     "d": ("time", 1.0),
-    "weeks": ("time", 7.0),
     "months": ("time", 30.4375),
     "years": ("time", 365.25),
     "10^9/l": ("cells in volume", 1.0),
@@ -39,7 +38,6 @@ _UNITS: dict[str, tuple[str, float]] = {
 _ALIASES = {
     "day": "d",
     "days": "d",
-    "week": "weeks",
     "month": "months",
     "mo": "months",
     "year": "years",

@@ -8,8 +8,13 @@ import numpy as np
 
 from client.queries.registry import Parameters, query
 from client.rows import Rows
+from common.errors import Code, HospitalError
 from common.query import SMALLEST_CELL, SMALLEST_FOR_A_MEDIAN, Answer, Disclosed, two_significant
 from common.study import SurvivalOutcome
+from harmonization.leakage import outcome_in_disguise
+
+SMALLEST_GAP = 10
+"""Fewer missing values of a feature at one hospital are imputed before ComBat: an n of its own would tell."""
 
 
 class RollCall(Parameters):
@@ -22,13 +27,20 @@ class RollCall(Parameters):
     "roll_call",
     RollCall,
     leaves="In clear: number of patients and events, missing values a column (5 and more), scanner models, column "
-    "names, medians to two digits, software versions. As sums: how many patients each criterion left.",
+    "names, medians to two digits, software versions. As sums: patients left by each criterion, gaps a feature.",
 )
 def roll_call(rows: Rows, _: RollCall) -> Answer:
     """Answer the roll call of a study."""
     cohort = rows.cohort
+    _refuse_the_outcome_as_covariate(rows)
+    by_name = np.argsort(cohort.feature_names)
+    gaps = np.isnan(cohort.features).sum(axis=0)[by_name]
     return Answer(
-        sums={"flow": np.array(list(cohort.flow.values()), dtype=np.float64)},
+        sums={
+            "flow": np.array(list(cohort.flow.values()), dtype=np.float64),
+            "feature_gaps": gaps.astype(np.float64),
+            "hospitals_with_few_gaps": ((gaps > 0) & (gaps < SMALLEST_GAP)).astype(np.float64),
+        },
         disclosed=Disclosed(
             hospital=rows.site.name,
             patients=len(cohort.ids),
@@ -40,6 +52,22 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
             medians=_medians(rows),
         ),
     )
+
+
+def _refuse_the_outcome_as_covariate(rows: Rows) -> None:
+    """A preserved covariate that equals the outcome would write it into the features."""
+    names = rows.study.preserved()
+    if not names:
+        return
+    table = np.column_stack([rows.cohort.columns[name] for name in names])
+    outcome = rows.cohort.outcome
+    for column in outcome[:, None].T if outcome.ndim == 1 else outcome.T:
+        found = outcome_in_disguise(table, names, column)
+        if found:
+            raise HospitalError(
+                Code.COVARIATE_IS_OUTCOME,
+                f"harmonisation.preserve: {', '.join(found)} is the outcome under another name; take it out",
+            )
 
 
 def fingerprint(study_hash: str) -> dict[str, str]:
@@ -55,8 +83,8 @@ def feature_digest(names: tuple[str, ...]) -> str:
 
 def _events(rows: Rows) -> int | None:
     """Patients with the event, unless fewer than five have it or have it not."""
-    events = int((rows.strata == 1).sum())
-    return events if min(events, len(rows.strata) - events) >= SMALLEST_CELL else None
+    events = int((rows.members.strata == 1).sum())
+    return events if min(events, len(rows.members.strata) - events) >= SMALLEST_CELL else None
 
 
 def _missing(rows: Rows) -> dict[str, int]:
@@ -69,14 +97,12 @@ def _missing(rows: Rows) -> dict[str, int]:
 
 def _medians(rows: Rows) -> dict[str, float]:
     """Medians of the numeric clinical columns, two significant digits, of ten known values and more."""
-    names = list(rows.study.predictors.clinical)
+    numeric = [n for n in rows.study.predictors.clinical if rows.study.variable(n).type in ("number", "integer")]
+    columns = {name: rows.cohort.columns[name] for name in numeric}
     if isinstance(rows.study.outcome, SurvivalOutcome):
-        names.append(rows.study.outcome.time)
+        columns[rows.study.outcome.time] = rows.cohort.outcome[:, 0]
     medians = {}
-    for name in names:
-        if rows.study.variable(name).type not in ("number", "integer"):
-            continue
-        values = rows.cohort.columns[name]
+    for name, values in columns.items():
         known = values[~np.isnan(values)]
         if len(known) >= SMALLEST_FOR_A_MEDIAN:
             medians[name] = two_significant(float(np.median(known)))

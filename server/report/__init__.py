@@ -1,1 +1,1 @@
-"""The report and its figures."""
+"""The report and its figures: results.json in, one self-contained HTML file out."""

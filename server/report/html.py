@@ -1,9 +1,146 @@
-"""report.html: one self-contained file made from results.json."""
+"""report.html: one self-contained file made from results.json, the same bytes for the same results."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from common.study import Study
+from server.report import columns, hospitals, model, numerals, performance, released, words
+from server.report.curves import draw_calibration, draw_roc
+from server.report.flow import draw_flow
+from server.report.forest import LARGEST_SHOWN, draw_coefficients, draw_forest
+
+_HERE = Path(__file__).parent
+_SECTIONS = (
+    ("summary", "Summary", ""),
+    ("hospitals", "Hospitals", ""),
+    ("patients", "Patients", "clinicians: this and the summary first"),
+    ("performance", "Performance", ""),
+    ("model", "Model", "statisticians: performance to preprocessing"),
+    ("preprocessing", "Preprocessing", ""),
+    ("released", "What left each hospital", "security officers: start here"),
+    ("origin", "Origin and versions", ""),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The study's question in a few words."""
+
+    outcome: str
+    sources: str
+    model: str
+    hospitals: int
+    repeated: bool
+    with_errors: bool
+    events_a_column: str
+
 
 def write_report(results: dict[str, Any], path: Path) -> None:
-    """Write the report of a study."""
-    path.write_text("<!doctype html><title>report</title>")
+    """Write the report of a study; the file is there whole or not at all.
+
+    Parameters
+    ----------
+    results
+        The content of results.json (docs/results.md).
+    path
+        Where report.html goes.
+    """
+    partial = path.with_suffix(".partial")
+    partial.write_text(render(results), encoding="utf-8")
+    partial.replace(path)
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The report as text; hospitals' names, labels and titles are untrusted, so everything is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["number"] = numerals
+    # Our own file, and no text from a study: the only thing besides the drawings that is not escaped.
+    style = Markup((_HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704
+    return environment.get_template("report.html.j2").render(style=style, **_content(results))
+
+
+def _asked(results: Mapping[str, Any], study: Study, used: Sequence[model.Coefficient]) -> Asked:
+    events = results["cohort"]["events"]
+    return Asked(
+        outcome=_lower_first(columns.outcome(study).label),
+        sources=_sources(used),
+        model=_lower_first(model.penalty(results)),
+        hospitals=sum(site["in_final_roster"] for site in results["sites"].values()),
+        repeated=any(scheme["repeats"] > 1 for scheme in results["performance"].values()),
+        with_errors=results["model"]["standard_errors"] is not None,
+        events_a_column=numerals.significant(events / len(used), 2) if used else "–",
+    )
+
+
+def _content(results: Mapping[str, Any]) -> dict[str, Any]:
+    """All tables, figures and sentences of the report."""
+    study = Study.from_content(results["study"]["content"], "results.json")
+    outcome = columns.outcome(study)
+    coefficients = model.coefficients(results, study)
+    return {
+        "results": results,
+        "title": results["study"]["title"] or results["study"]["name"],
+        "study": study,
+        "study_yaml": yaml.safe_dump(results["study"]["content"], allow_unicode=True, sort_keys=True, width=100),
+        "outcome": outcome,
+        "asked": _asked(results, study, coefficients),
+        "sections": _SECTIONS,
+        "words": words,
+        "protected": _is_protected(results["protection"]),
+        "headlines": performance.headlines(results, _lower_first(outcome.label)),
+        "remarks": performance.remarks(results),
+        "hospitals": hospitals.hospitals(results, study),
+        "away": hospitals.away(results),
+        "medians": hospitals.medians(results, study),
+        "criteria": hospitals.criteria(study),
+        "characteristics": hospitals.characteristics(results, study),
+        "flow": draw_flow(results),
+        "schemes": performance.rows(results),
+        "by_hospital": performance.by_hospital(results),
+        "too_few_for_own": performance.TOO_FEW_FOR_OWN if performance.own_figures_missing(results) else "",
+        "roc": draw_roc(results),
+        "calibration": draw_calibration(results),
+        "forest": draw_forest(results),
+        "coefficients": coefficients,
+        "coefficients_figure": draw_coefficients(coefficients),
+        "largest_shown": min(LARGEST_SHOWN, len(coefficients)),
+        "shown": model.SHOWN,
+        "unused": model.unused(results, study),
+        "penalty": model.penalty(results),
+        "prepared": model.prepared(results, study),
+        "imputation": model.imputation(results),
+        "harmonisation": model.harmonisation(results),
+        "queries": released.queries(results),
+        "totals": released.totals(results),
+        "fingerprints": released.fingerprints(results),
+    }
+
+
+def _sources(used: Sequence[model.Coefficient]) -> str:
+    """How many columns are clinical and how many are image features."""
+    clinical = sum(c.column.clinical for c in used)
+    parts = [f"{clinical} clinical"] if clinical else []
+    parts += [f"{len(used) - clinical} image features"] if len(used) > clinical else []
+    return ", ".join(parts) or "none could be used"
+
+
+def _is_protected(protection: Mapping[str, Any]) -> bool:
+    return protection["secure_sums"] and protection["gate"] and not protection["lower_profile"]
+
+
+def _lower_first(label: str) -> str:
+    """A label within a sentence; an abbreviation stays as it is."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label

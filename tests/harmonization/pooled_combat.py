@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 from harmonization.apply import estimate, harmonise
 from harmonization.arrays import add
@@ -120,6 +121,24 @@ def pooled_combat(
             gamma, delta = _iterated(columns, g, d)
         out[batch == level] = (rows - gamma) / np.sqrt(delta) * sigma + expected[batch == level]
     return out
+
+
+def pooled_covbat(table: Table, combat: np.ndarray, explained: float, standardised: bool) -> np.ndarray:
+    """CovBat on the pooled table by scikit-learn's PCA, from ComBat's answer."""
+    c, y = table.covariates, table.features
+    fits = [pooled_regression(c, y[:, j], table.hospital) for j in range(y.shape[1])]
+    expected = np.column_stack([grand + c @ b for b, grand, _ in fits])
+    sigma = np.sqrt([variance for _, _, variance in fits])
+    e = (combat - expected) / sigma
+    scale = e.std(axis=0, ddof=1) if standardised else np.ones(e.shape[1])
+    centred = (e - e.mean(axis=0)) / scale
+    pca = PCA().fit(centred)
+    k = int(np.searchsorted(np.cumsum(pca.explained_variance_ratio_), explained)) + 1
+    scores = pca.transform(centred)
+    plain = Table(np.zeros((len(scores), 0)), scores[:, :k], table.hospital)
+    scores[:, :k] = pooled_combat(plain, empirical_bayes=False)
+    back: np.ndarray = (pca.inverse_transform(scores) * scale + e.mean(axis=0)) * sigma + expected
+    return back
 
 
 def _iterated(columns: list[np.ndarray], g: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

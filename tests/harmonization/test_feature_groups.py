@@ -52,11 +52,11 @@ def test_phase_and_region_make_a_group_and_shape_and_volume_are_left_alone() -> 
         "portal_tumour_original_glcm_Contrast",
         "arterial_ring_original_glcm_Contrast",
         "arterial_tumour_original_shape_Sphericity",
-        "age",
+        "deep_feature_17",
     ]
     groups = harmonisation_groups(names)
-    assert groups.group.tolist() == [0, 0, 1, 2, -1, -1]
-    assert groups.labels == ("arterial_tumour", "portal_tumour", "arterial_ring")
-    assert groups.left_alone == ("arterial_tumour_original_shape_Sphericity", "age")
-    assert harmonisation_groups(names, shape_too=True).group.tolist() == [0, 0, 1, 2, 0, -1]
+    assert groups.group.tolist() == [0, 0, 1, 2, -1, 3]
+    assert groups.labels == ("arterial_tumour", "portal_tumour", "arterial_ring", "all")
+    assert groups.left_alone == ("arterial_tumour_original_shape_Sphericity",)
+    assert harmonisation_groups(names, shape_too=True).group.tolist() == [0, 0, 1, 2, 0, 3]
     assert harmonisation_groups(["original_glcm_Contrast", "original_firstorder_Mean"]).labels == ("all",)

@@ -1,0 +1,52 @@
+"""Who is who among a cohort's patients: trained on or held out, in which batch."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from client.cohort.cohort import Cohort
+from client.folds import held_out, training
+from common.study import Study
+
+
+@dataclass(frozen=True)
+class Members:
+    """The patients of one hospital's cohort in one study."""
+
+    hospital: str
+    study: Study
+    cohort: Cohort
+
+    @property
+    def strata(self) -> np.ndarray:
+        """What folds are stratified by: the class, or whether there was an event."""
+        outcome = self.cohort.outcome
+        return outcome if outcome.ndim == 1 else outcome[:, 1]
+
+    def training(self, split: str) -> np.ndarray:
+        """A mask of the patients that a split trains on."""
+        return training(split, self.strata, self.study.validation.folds, self.study.seed, self.hospital)
+
+    def held_out(self, split: str) -> np.ndarray:
+        """A mask of the patients that a split holds out."""
+        return held_out(split, self.strata, self.study.validation.folds, self.study.seed, self.hospital)
+
+    def batches(self) -> np.ndarray:
+        """The batch of every patient within this hospital: all one, or by scanner."""
+        if self.study.harmonisation.batch == "hospital+scanner":
+            return np.array([name or "unknown scanner" for name in self.cohort.scanner])
+        return np.array([self.hospital] * len(self.cohort.ids))
+
+    def levels(self, variable: str) -> np.ndarray:
+        """Every patient's level of a batch variable that several hospitals share; −1 where it is unknown."""
+        codes = self.cohort.columns[variable]
+        return np.where(np.isnan(codes), -1, codes).astype(np.int64)
+
+    def calibration_half(self) -> np.ndarray:
+        """A mask of one half of the patients, drawn without looking at their outcome."""
+        digest = hashlib.sha256(f"calibration/{self.study.seed}/{self.hospital}".encode()).digest()
+        order = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32)).permutation(len(self.cohort.ids))
+        half = np.zeros(len(order), dtype=bool)
+        half[order[: len(order) // 2]] = True
+        return half

@@ -1,0 +1,230 @@
+"""ComBat's sums: mirrored by server/methods/combat.py, worked out in harmonization/."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from client.harmonise import design, parameters_of
+from client.queries.registry import Parameters, bounded_array, query
+from client.rows import Rows
+from common.query import Answer
+from harmonization.arrays import Sums
+from harmonization.reference import no_reference_sums, reference_sums
+from harmonization.shared_levels import LevelMeans, level_crossproducts, level_spread_sums, level_sums
+from harmonization.sums import combat_sums
+from harmonization.transform import magnitude_sums
+from harmonization.yeo_johnson import yeo_johnson_sums
+
+
+class Curve(Parameters):
+    """Knots and penalty of one smooth covariate."""
+
+    knots: tuple[float, ...]
+    penalty: float
+
+
+class Combat(Parameters):
+    """Numbers of the view's columns: covariates, complete features, and features with gaps."""
+
+    covariates: tuple[int, ...]
+    features: tuple[int, ...]
+    incomplete: tuple[int, ...] = ()
+    smooth: dict[str, Curve] = {}
+
+
+class CombatLevels(Parameters):
+    """The same for one batch variable whose levels several hospitals share."""
+
+    covariates: tuple[int, ...]
+    features: tuple[int, ...]
+    variable: str
+    smooth: dict[str, Curve] = {}
+
+
+class CombatLevelMeans(CombatLevels):
+    """With the levels' means from the first round (splits × levels × columns)."""
+
+    level_patients: bounded_array(2, 0, 1e9)  # type: ignore[valid-type]
+    level_covariates: bounded_array(3, -1e300, 1e300)  # type: ignore[valid-type]
+    level_features: bounded_array(3, -1e300, 1e300)  # type: ignore[valid-type]
+
+
+class FromView(Parameters):
+    """Everything is in the view."""
+
+
+class Magnitudes(Parameters):
+    """Numbers of the feature columns."""
+
+    features: tuple[int, ...]
+
+
+class YeoJohnson(Parameters):
+    """A public grid of powers (splits × powers × features), and where features are centred and scaled."""
+
+    features: tuple[int, ...]
+    grid: bounded_array(3, -5.0, 5.0)  # type: ignore[valid-type]
+    location: bounded_array(2, -1e300, 1e300)  # type: ignore[valid-type]
+    scale: bounded_array(2, 1e-300, 1e300)  # type: ignore[valid-type]
+
+
+def _stacked(answers: Iterable[Sums], prefix: str = "") -> dict[str, np.ndarray]:
+    """The sums of all splits, one leading row each."""
+    listed = list(answers)
+    return {f"{prefix}{key}": np.array([sums[key] for sums in listed]) for key in listed[0]}
+
+
+@query(
+    "combat",
+    Combat,
+    leaves="Per fold: number of patients, sums of the covariates and features, and their products centred on this "
+    "hospital's own means (covariate × covariate, covariate × feature, feature squared).",
+)
+def combat(rows: Rows, asked: Combat) -> Answer:
+    """The one message of ComBat, for every split."""
+    said = {"covariates": asked.covariates, "smooth": {k: v.model_dump() for k, v in asked.smooth.items()}}
+    complete: list[Sums] = []
+    with_gaps: list[Sums] = []
+    for matrix, batches in zip(rows.matrices(), rows.batches(), strict=True):
+        covariates = design(matrix, said)
+        complete.append(combat_sums(covariates, matrix[:, list(asked.features)], batches=batches))
+        if asked.incomplete:
+            gaps = combat_sums(covariates, matrix[:, list(asked.incomplete)], batches=batches, missing=True)
+            with_gaps.append(gaps)
+    return Answer(sums=_stacked(complete) | (_stacked(with_gaps, "gaps_") if with_gaps else {}))
+
+
+@query(
+    "combat_reference",
+    FromView,
+    leaves="From the reference hospital alone: mean and variance of every feature. From all others: zeros.",
+)
+def combat_reference(rows: Rows, _: FromView) -> Answer:
+    """The reference hospital's own mean and variance, on the rows that each split trains on."""
+    answers = []
+    for split, chosen in rows.chosen():
+        fitted = rows.fitted(split)
+        parameters = parameters_of(fitted)
+        if rows.study.harmonisation.reference != rows.site.name or not chosen.any():
+            answers.append(no_reference_sums(parameters))
+            continue
+        before = rows.parent_matrix(split)[chosen]
+        features = before[:, fitted.numbers("features")]
+        answers.append(reference_sums(design(before, fitted.view.parameters), features, parameters))
+    return Answer(sums=_stacked(answers))
+
+
+@query(
+    "combat_level_sums",
+    CombatLevels,
+    leaves="Per fold and level of the batch variable: patients, sums of columns.",
+)
+def combat_level_sums(rows: Rows, asked: CombatLevels) -> Answer:
+    """Round 1 of ComBat over shared levels."""
+    return Answer(
+        sums=_stacked(
+            level_sums(covariates, features, codes, rows.number_of_levels(asked.variable))
+            for covariates, features, codes in _by_level(rows, asked)
+        )
+    )
+
+
+@query(
+    "combat_level_products",
+    CombatLevelMeans,
+    leaves="Per fold: products of covariates and features, centred on the levels' means over all hospitals.",
+)
+def combat_level_products(rows: Rows, asked: CombatLevelMeans) -> Answer:
+    """Round 2 of ComBat over shared levels."""
+    return Answer(
+        sums=_stacked(
+            level_crossproducts(covariates, features, codes, _means(asked, k))
+            for k, (covariates, features, codes) in enumerate(_by_level(rows, asked))
+        )
+    )
+
+
+@query(
+    "combat_level_spread", CombatLevelMeans, leaves="Per fold and level: squared distances from the level's mean."
+)
+def combat_level_spread(rows: Rows, asked: CombatLevelMeans) -> Answer:
+    """Round 3 of ComBat over shared levels; the view is the one whose parameters round 2 gave."""
+    answers = []
+    for k, (split, chosen) in enumerate(rows.chosen()):
+        fitted = rows.fitted(split)
+        before = rows.parent_matrix(split)[chosen]
+        codes = rows.members.levels(asked.variable)[chosen]
+        known = codes >= 0
+        covariates = design(before, fitted.view.parameters)[known]
+        features = before[:, list(asked.features)][known]
+        answers.append(
+            level_spread_sums(covariates, features, codes[known], _means(asked, k), parameters_of(fitted))
+        )
+    return Answer(sums=_stacked(answers))
+
+
+@query("magnitudes", Magnitudes, leaves="Per fold and feature: number of known values and the sum of their sizes.")
+def magnitudes(rows: Rows, asked: Magnitudes) -> Answer:
+    """Σ|x|, for the power of ten that the signed log starts from."""
+    return Answer(sums=_stacked(magnitude_sums(matrix[:, list(asked.features)]) for matrix in rows.matrices()))
+
+
+@query(
+    "yeo_johnson",
+    YeoJohnson,
+    leaves="Per fold, feature and candidate power: sum and sum of squares of the transformed values.",
+)
+def yeo_johnson(rows: Rows, asked: YeoJohnson) -> Answer:
+    """The sums from which the coordinator chooses each feature's power."""
+    return Answer(
+        sums=_stacked(
+            yeo_johnson_sums(matrix[:, list(asked.features)], asked.grid[k], asked.location[k], asked.scale[k])
+            for k, matrix in enumerate(rows.matrices())
+        )
+    )
+
+
+class Centre(Parameters):
+    """Where each column is centred (splits × columns)."""
+
+    centre: bounded_array(2, -1e300, 1e300)  # type: ignore[valid-type]
+
+
+@query(
+    "covariance", Centre, leaves="Per fold: products of the residuals of every two harmonised features (CovBat)."
+)
+def covariance(rows: Rows, asked: Centre) -> Answer:
+    """The upper triangle of Σ (x − c)(x − c)ᵀ."""
+    triangles = []
+    for matrix, centre in zip(rows.matrices(), asked.centre, strict=True):
+        deviation = matrix - centre
+        triangles.append((deviation.T @ deviation)[np.triu_indices(matrix.shape[1])])
+    return Answer(sums={"products": np.array(triangles)})
+
+
+@query(
+    "within_spread", FromView, leaves="Per fold and component: squared distances from this hospital's own mean."
+)
+def within_spread(rows: Rows, _: FromView) -> Answer:
+    """Σ (x − x̄ of the batch)², summed over this hospital's batches."""
+    spread = []
+    for matrix, batches in zip(rows.matrices(), rows.batches(), strict=True):
+        squares = np.zeros(matrix.shape[1])
+        for label in np.unique(batches):
+            own = matrix[batches == label]
+            squares += ((own - own.mean(axis=0)) ** 2).sum(axis=0)
+        spread.append(squares)
+    return Answer(sums={"spread": np.array(spread)})
+
+
+def _by_level(rows: Rows, asked: CombatLevels) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Covariates, features and level codes of the patients whose level is known, split by split."""
+    said = {"covariates": asked.covariates, "smooth": {k: v.model_dump() for k, v in asked.smooth.items()}}
+    for matrix, (_, chosen) in zip(rows.matrices(), rows.chosen(), strict=True):
+        codes = rows.members.levels(asked.variable)[chosen]
+        known = codes >= 0
+        yield design(matrix, said)[known], matrix[:, list(asked.features)][known], codes[known]
+
+
+def _means(asked: CombatLevelMeans, k: int) -> LevelMeans:
+    return LevelMeans(asked.level_patients[k], asked.level_covariates[k], asked.level_features[k])

@@ -1,0 +1,101 @@
+"""`hepafed study …`: write a study's file, check it, and print the schema of such files."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from common.errors import StudyError
+from common.study import Study
+from deploy.study_template import NAME, study_template
+
+study_app = typer.Typer(
+    name="study",
+    help="Write and check the file that says what a study asks of the hospitals.\n\n"
+    "Example: hepafed study new study.yaml && hepafed study check study.yaml",
+    no_args_is_help=True,
+)
+
+
+@study_app.command("new")
+def new(
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.yaml"),
+    name: Annotated[str, typer.Option(help="Short name of the study: letters, digits, - _ .")] = NAME,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+) -> None:
+    """Write a study.yaml with every section explained, ready to be edited.
+
+    Example: hepafed study new study.yaml --name mvi-2026
+    """
+    try:
+        text = study_template(name)
+        with file.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        _fail(f"{file} is there already; name another file, or add --force to replace it")
+    except OSError as error:
+        _fail(f"{file} cannot be written: {error.strerror}; name a file in a folder that exists")
+    except StudyError as error:
+        _fail(str(error))
+    console = Console()
+    _say(console, f"Written: {file}")
+    _say(console, f"Edit it, then: hepafed study check {file}")
+
+
+@study_app.command("check")
+def check(file: Annotated[Path, typer.Argument(help="The study's file, e.g. study.yaml.")]) -> None:
+    """Say every fault of a study's file with its line and cure, or what the study asks for in plain words.
+
+    The exit code is 1 when the file cannot be used. The hash at the end is what hospitals approve: comments,
+    order and layout do not change it, any value does.
+
+    Example: hepafed study check study.yaml
+    """
+    from deploy.study_words import study_in_words
+    from server.results import NOT_YET_PROTECTED
+
+    try:
+        study = Study.from_file(file)
+    except StudyError as error:
+        _fail(str(error))
+    console = Console()
+    _say(
+        console, f"{file} is valid. The study {study.study}{f' ({study.title})' if study.title else ''} asks for:"
+    )
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, text in study_in_words(study):
+        table.add_row(Text(heading), Text(text))
+    console.print(table)
+    missing = study.not_yet_available()
+    if missing:
+        _say(console, "This version of hepafed cannot run it yet:", style="yellow")
+        for line in missing:
+            _say(console, f"  {line}", style="yellow")
+    _say(console, NOT_YET_PROTECTED, style="yellow")
+    _say(console, f"Hash: {study.hash}")
+
+
+@study_app.command("schema")
+def schema() -> None:
+    """Print the JSON schema of study.yaml, for editors that complete and check while one types.
+
+    Example: hepafed study schema > study.schema.json
+    """
+    from deploy.schema import study_schema
+
+    typer.echo(study_schema(), nl=False)
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """Print a text as it is: a path or a name may hold brackets, and a hash must not be broken in two."""
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def _fail(message: str) -> NoReturn:
+    _say(Console(stderr=True), message, style="red")
+    raise typer.Exit(code=1)

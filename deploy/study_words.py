@@ -1,0 +1,173 @@
+"""A study in plain words: what it asks of the hospitals, and what can be learned about each of them."""
+
+from common.study import BinaryOutcome, Criterion, MulticlassOutcome, Outcome, Study
+
+_FEWEST_IN_TOTAL = 30
+_SMALLEST_HOSPITAL = 10
+_FITTED = {"logistic": "logistic regression", "multinomial": "multinomial regression", "cox": "Cox regression"}
+
+
+def study_in_words(study: Study) -> list[tuple[str, str]]:
+    """What `hepafed study check` says about a valid study: pairs of a heading and a text."""
+    return [
+        ("Outcome", _outcome(study, study.outcome)),
+        ("Patients", _patients(study)),
+        ("Predictors", _predictors(study)),
+        ("Missing values", _imputation(study)),
+        ("Harmonisation", _harmonisation(study)),
+        ("Model", _model(study)),
+        ("Validation", _validation(study)),
+        ("Sums", _sums(study)),
+        ("In clear", _in_clear()),
+        ("Thresholds", _thresholds(study)),
+        ("If one is lost", f"the run waits {study.lost_hospital.wait_minutes:g} minutes for a silent hospital"),
+        ("Seed", str(study.seed)),
+    ]
+
+
+def columns_of_the_model(study: Study) -> int | None:
+    """How many columns the design can have at most; None where that depends on features.csv."""
+    predictors = study.predictors
+    named = predictors.named()
+    if predictors.radiomics == "all" or (predictors.radiomics and len(named) != len(predictors.radiomics)):
+        return None
+    clinical = sum(len(study.variable(name).columns(name)) for name in predictors.clinical)
+    indicators = len(predictors.clinical) if study.imputation.indicator else 0
+    return clinical + indicators + len(named)
+
+
+def _outcome(study: Study, outcome: Outcome) -> str:
+    if isinstance(outcome, BinaryOutcome):
+        levels = study.variable(outcome.column).levels
+        coded = f"{levels[0]} or {levels[1]}" if levels else "0 or 1"
+        return f"{_named(study, outcome.column)}: {coded}"
+    if isinstance(outcome, MulticlassOutcome):
+        return f"{_named(study, outcome.column)}: one of {', '.join(study.variable(outcome.column).levels or [])}"
+    time_zero = study.variable(outcome.time).time_zero
+    since = f" from {time_zero}" if time_zero else ""
+    return f"{_named(study, outcome.time)}: days{since}; {_named(study, outcome.event)}: 1 event, 0 censored"
+
+
+def _patients(study: Study) -> str:
+    if not study.cohort.include:
+        return "all patients of every hospital"
+    return "those with " + "; ".join(_criterion(criterion) for criterion in study.cohort.include)
+
+
+def _criterion(criterion: Criterion) -> str:
+    parts = []
+    if criterion.at_least is not None:
+        parts.append(f"at least {criterion.at_least:g}")
+    if criterion.at_most is not None:
+        parts.append(f"at most {criterion.at_most:g}")
+    if criterion.one_of is not None:
+        parts.append(f"one of {', '.join(criterion.one_of)}")
+    if criterion.known:
+        parts.append("known")
+    return f"{criterion.column} {' and '.join(parts)}"
+
+
+def _predictors(study: Study) -> str:
+    predictors = study.predictors
+    parts = []
+    if predictors.clinical:
+        parts.append("clinical: " + ", ".join(_named(study, column) for column in predictors.clinical))
+    if predictors.radiomics == "all":
+        parts.append("radiomics: every column of features.csv, the same columns in every hospital")
+    elif predictors.radiomics:
+        parts.append("radiomics: " + ", ".join(predictors.radiomics))
+    return "\n".join(parts)
+
+
+def _imputation(study: Study) -> str:
+    method = {
+        "mean": "filled with the mean over all hospitals' training patients",
+        "regression": "filled by regression on the other clinical columns, over all hospitals' training patients",
+    }[study.imputation.method]
+    return method + (", and marked by a column of their own" if study.imputation.indicator else "")
+
+
+def _harmonisation(study: Study) -> str:
+    harmonisation = study.harmonisation
+    if harmonisation.method == "none":
+        return "none"
+    method = {"combat": "ComBat", "covbat": "CovBat"}[harmonisation.method]
+    batch = harmonisation.batch if isinstance(harmonisation.batch, str) else ", ".join(harmonisation.batch)
+    kept = f", keeping the effects of {', '.join(study.preserved())}" if study.preserved() else ""
+    towards = f", towards {harmonisation.reference}" if harmonisation.reference else ""
+    return f"{method} by {batch}{towards}{kept}, refitted inside every training set"
+
+
+def _model(study: Study) -> str:
+    model = study.model
+    if model.penalty == "none":
+        return f"{_FITTED[model.kind]}, no penalty"
+    strength = f"λ = {model.strength:g}" if isinstance(model.strength, float) else "λ by cross-validation"
+    share = f", lasso share {model.lasso_share:g}" if model.penalty == "elastic-net" else ""
+    return f"{_FITTED[model.kind]}, {model.penalty} penalty, {strength}{share}"
+
+
+def _validation(study: Study) -> str:
+    validation = study.validation
+    parts = []
+    if validation.folds:
+        times = "once" if validation.repeats == 1 else f"{validation.repeats} times"
+        parts.append(f"{validation.folds} folds within every hospital, {times}")
+    if validation.leave_one_hospital_out:
+        parts.append("every hospital left out in turn, and judged by the others' model")
+    if not parts:
+        return "none: performance is measured on the training patients, which is too favourable"
+    return "\n".join(parts)
+
+
+def _sums(study: Study) -> str:
+    if not study.privacy.secure_sum:
+        return "NOT MASKED (privacy.secure_sum: false): the coordinator sees every hospital's own sums"
+    derived, without = [], []
+    if study.validation.leave_one_hospital_out:
+        derived.append("leaving one hospital out lets each hospital's own sums be derived, by subtraction")
+        without.append("leave_one_hospital_out: false")
+    if study.harmonisation.reference:
+        derived.append(f"the reference {study.harmonisation.reference} is described by sums of its own")
+        without.append("no harmonisation.reference")
+    if not derived:
+        return "masked totals: only the total over all hospitals can be learned"
+    return (
+        f"single hospital: {'; '.join(derived)}. Every hospital must approve it (site.yaml, policy: "
+        f"single_hospital_sums: true), and it takes four hospitals. Without it: {', '.join(without)}"
+    )
+
+
+def _in_clear() -> str:
+    return (
+        "of every hospital: numbers of patients, events and missing values (none below 5), scanner models, "
+        "versions, names of feature columns, medians to two digits, its own AUC and calibration, codes of errors"
+    )
+
+
+def _thresholds(study: Study) -> str:
+    minimum = study.privacy.minimum_patients
+    columns = columns_of_the_model(study)
+    alone = (
+        study.validation.leave_one_hospital_out or study.harmonisation.reference or not study.privacy.secure_sum
+    )
+    lines = [f"{'four' if alone else 'three'} hospitals or more, each with {minimum} patients or more"]
+    if minimum < _SMALLEST_HOSPITAL:
+        lines.append(f"below {_SMALLEST_HOSPITAL}: only where a hospital's own site.yaml lowers its floor")
+    if columns is None:
+        lines.append(f"{_FEWEST_IN_TOTAL} patients or more in every training set, and 3 × (columns + 1) or more")
+        return "\n".join(lines)
+    lines.append(
+        f"{max(_FEWEST_IN_TOTAL, 3 * (columns + 1))} patients or more in every training set, for {columns} columns"
+    )
+    if alone:
+        lines.append(
+            f"{max(_SMALLEST_HOSPITAL, 3 * (columns + 1))} or more in each hospital, as its sums stand alone"
+        )
+    return "\n".join(lines)
+
+
+def _named(study: Study, column: str) -> str:
+    label, unit = study.label(column), study.variable(column).unit
+    remarks = ", ".join(remark for remark in (label if label != column else "", unit or "") if remark)
+    return f"{column} ({remarks})" if remarks else column

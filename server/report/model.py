@@ -1,0 +1,129 @@
+"""The report's tables about the model: coefficients and what was done to the columns before the fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from common.study import Study
+from server.report.columns import Column, describe
+from server.report.numerals import odds_ratio, share, significant, small
+
+SHOWN = 50
+_NORMAL_95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """One column's coefficient, on both scales."""
+
+    column: Column
+    standardised: float
+    lowest: float | None
+    highest: float | None
+    refits: str
+    odds_ratio_a_deviation: str
+    own: str
+    odds_ratio: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was done to one column."""
+
+    column: Column
+    missing: str
+    fill: str
+    centre: str
+    spread: str
+    used: bool
+
+
+def coefficients(results: Mapping[str, Any], study: Study) -> list[Coefficient]:
+    """The columns that take part, largest standardised coefficient first."""
+    model, columns = results["model"], results["pipeline"]["columns"]
+    refits = [s["coefficients"] for name, s in model["by_split"].items() if name != "final"]
+    errors = model["standard_errors"] or {}
+    found = []
+    for name, standardised in model["standardised"].items():
+        if not columns[name]["used"]:
+            continue
+        again = [refit[name] * columns[name]["spread"] for refit in refits]
+        own = model["coefficients"][name]
+        found.append(
+            Coefficient(
+                column=describe(study, name),
+                standardised=standardised,
+                lowest=min(again, default=None),
+                highest=max(again, default=None),
+                refits=f"{significant(min(again))} to {significant(max(again))}" if again else "–",
+                odds_ratio_a_deviation=odds_ratio(standardised),
+                own=significant(own),
+                odds_ratio=odds_ratio(own),
+                interval=_interval(own, errors[name]) if name in errors else "",
+            )
+        )
+    return sorted(found, key=lambda c: (-abs(c.standardised), c.column.name))
+
+
+def _interval(own: float, error: float) -> str:
+    return f"{odds_ratio(own - _NORMAL_95 * error)} to {odds_ratio(own + _NORMAL_95 * error)}"
+
+
+def unused(results: Mapping[str, Any], study: Study) -> list[Column]:
+    """Columns that were asked for and could not take part."""
+    return [describe(study, name) for name, c in results["pipeline"]["columns"].items() if not c["used"]]
+
+
+def prepared(results: Mapping[str, Any], study: Study) -> list[Prepared]:
+    """Imputation and scaling of every column, fitted on all patients."""
+    patients = results["cohort"]["patients"]
+    rows = []
+    for name, figures in results["pipeline"]["columns"].items():
+        missing = patients - figures["known"]
+        gaps = small(missing) + (f" ({share(missing, patients)})" if missing >= 5 else "")
+        rows.append(
+            Prepared(
+                column=describe(study, name),
+                missing=gaps,
+                fill=significant(figures["fill"], 4) if missing else "–",
+                centre=significant(figures["centre"], 4),
+                spread=significant(figures["spread"], 4),
+                used=figures["used"],
+            )
+        )
+    return rows
+
+
+def imputation(results: Mapping[str, Any]) -> str:
+    """How gaps were filled, in a sentence."""
+    settings = results["pipeline"]["imputation"]
+    said = {
+        "mean": "Missing values were replaced by the mean of the known values of all hospitals",
+        "regression": "Missing clinical values were predicted from the other clinical columns by regression over all "
+        "hospitals, and missing image features replaced by the mean",
+    }.get(settings["method"], f"Missing values were filled by: {settings['method']}")
+    if settings["indicator"]:
+        said += "; for each clinical column, a column that says 'value missing' was added"
+    return f"{said}."
+
+
+def harmonisation(results: Mapping[str, Any]) -> str:
+    """How hospital effects were treated, in a sentence."""
+    method = results["pipeline"]["harmonisation"]
+    if method == "none":
+        return (
+            "Hospital effects on image features were not removed (no harmonisation): differences between scanners "
+            "remain in the features."
+        )
+    named = {"combat": "ComBat"}.get(method, method)
+    return f"Hospital effects on image features were removed by {named}, refitted on each training set."
+
+
+def penalty(results: Mapping[str, Any]) -> str:
+    """The fit, in a sentence."""
+    model = results["model"]
+    kind = {"logistic": "Logistic regression"}.get(model["kind"], model["kind"])
+    if model["penalty"] == "none":
+        return f"{kind} without penalty"
+    return f"{kind} with a {model['penalty']} penalty (strength λ = {model['strength']})"

@@ -1,0 +1,133 @@
+"""What the codes, queries and schemes of results.json mean, in plain words for the reader of a report."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from common.errors import Code
+from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
+
+KFOLD = "kfold"
+
+SCHEMES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        KFOLD: (
+            "Cross-validation within hospitals",
+            "every patient is judged by a model that was fitted without that patient, at hospitals the model knows",
+        ),
+        LEAVE_ONE_HOSPITAL_OUT: (
+            "Leave one hospital out",
+            "every patient is judged by a model that was fitted without that patient's hospital: what a new "
+            "hospital may expect",
+        ),
+        APPARENT: (
+            "Apparent (same patients)",
+            "the final model on the patients it was fitted to: too good by design, shown only to see by how much",
+        ),
+    }
+)
+
+FLOW: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "read": ("Patients in the hospitals' files", ""),
+        "met_criteria": ("Meet the study's criteria", "did not meet a criterion"),
+        "outcome_known": ("Outcome known", "outcome not known"),
+        "in_range": ("All values plausible", "a value outside its plausible range"),
+        "with_features": ("Image features present", "no image features"),
+        "in_cohort": ("In the cohort", "left out for another reason"),
+    }
+)
+
+QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "roll_call": (
+            "Roll call",
+            "In clear, about the hospital: number of patients and events, missing values per column (5 or more), "
+            "scanner models, column names, medians to two digits, software versions. As a sum: how many patients "
+            "each step of the patient flow left.",
+        ),
+        "moments": (
+            "Means and spreads",
+            "For each column and training set: how many values are known, their sum and their sum of squares.",
+        ),
+        "cross_products": (
+            "Filling gaps by regression",
+            "For each column with gaps and training set: sums of products of the clinical columns.",
+        ),
+        "column_counts": (
+            "Counts for quartiles",
+            "For each clinical column: how many values lie at or below a few given points.",
+        ),
+        "logistic": (
+            "One step of fitting the model",
+            "For each training set: how well the current coefficients fit (log-likelihood), and in which direction "
+            "and how sharply that changes (first and second derivatives), summed over patients.",
+        ),
+        "score_counts": (
+            "Counts of predictions",
+            "How many predicted risks lie at or below a few given points, and how many patients have the outcome.",
+        ),
+        "discrimination": (
+            "AUC, Brier score, calibration curve",
+            "As sums: how many patients with and without the outcome fall into a few bins of predicted risk, the "
+            "squared error, and the hospital's part of the within-hospital AUC. In clear, only with ten or more "
+            "patients of each kind: the hospital's own AUC with its error, calibration slope and intercept.",
+        ),
+        "recalibration": (
+            "One step of calibration",
+            "Fit, first and second derivatives of a model with two numbers: calibration slope and intercept.",
+        ),
+        "own_copy": (
+            "The hospital's own copy",
+            "Nothing about patients leaves: each hospital writes its own patients' predictions to its own disk and "
+            "confirms.",
+        ),
+    }
+)
+
+CLASSES: Mapping[str, str] = MappingProxyType(
+    {
+        "masked total": "only the total over all hospitals is used",
+        "single hospital": "one hospital's own sums can be derived by subtracting totals; needs its approval",
+    }
+)
+
+CODES: Mapping[Code, str] = MappingProxyType(
+    {
+        Code.NO_PATIENTS_FILE: "its folder has no patients.csv",
+        Code.UNREADABLE_FILE: "one of its files could not be read",
+        Code.DUPLICATE_PATIENTS: "a patient id stands twice in its file",
+        Code.OUTCOME_MISSING: "the outcome column is not in its file",
+        Code.OUTCOME_LEVELS: "the outcome column holds a value that the study does not know",
+        Code.COLUMN_MISSING: "a column that the study needs is not in its file",
+        Code.NOT_A_NUMBER: "a numeric column holds text",
+        Code.UNKNOWN_LEVEL: "a column holds a level that the study does not know",
+        Code.OUT_OF_RANGE: "many values lie outside their plausible range, perhaps in another unit",
+        Code.NO_PATIENTS: "no patient is left after the study's criteria",
+        Code.BAD_SITE_FILE: "its site.yaml or columns.yaml has a mistake",
+        Code.TOO_FEW_PATIENTS: "it has fewer patients than the smallest number allowed",
+        Code.SINGLE_HOSPITAL: "it has not approved sums from which its own can be derived",
+        Code.COHORT_CHANGED: "its patients changed after the cohort was frozen for this study",
+        Code.BAD_PARAMETERS: "the question was outside the bounds that it allows",
+        Code.UNKNOWN_QUERY: "its software does not know the question",
+        Code.WRONG_STUDY: "it could not understand the study",
+        Code.UNKNOWN_VIEW: "it did not have an earlier step of the pipeline that the question builds on",
+        Code.SILENT: "it did not answer in time",
+        Code.INTERNAL: "an unexpected error happened there",
+    }
+)
+
+
+def scheme(name: str) -> tuple[str, str]:
+    """A scheme's title and meaning."""
+    return SCHEMES.get(name, (name, ""))
+
+
+def query(name: str) -> tuple[str, str]:
+    """A query's title and what its answer holds."""
+    return QUERIES.get(name, (name, "This report has no description of the query; see client/queries."))
+
+
+def code(value: str) -> str:
+    """A refusal or error code in words."""
+    known = {c.value: words for c, words in CODES.items()}
+    return known.get(value, "the report has no words for this code")
