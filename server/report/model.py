@@ -100,8 +100,8 @@ def imputation(results: Mapping[str, Any]) -> str:
     settings = results["pipeline"]["imputation"]
     said = {
         "mean": "Missing values were replaced by the mean of the known values of all hospitals",
-        "regression": "Missing clinical values were predicted from the other clinical columns by regression over all "
-        "hospitals, and missing image features replaced by the mean",
+        "regression": "Missing clinical values were predicted from the other clinical columns by regression over "
+        "all hospitals, and missing image features replaced by the mean",
     }.get(settings["method"], f"Missing values were filled by: {settings['method']}")
     if settings["indicator"]:
         said += "; for each clinical column, a column that says 'value missing' was added"
@@ -110,14 +110,19 @@ def imputation(results: Mapping[str, Any]) -> str:
 
 def harmonisation(results: Mapping[str, Any]) -> str:
     """How hospital effects were treated, in a sentence."""
-    method = results["pipeline"]["harmonisation"]
-    if method == "none":
+    found = results["pipeline"]["harmonisation"]
+    if found["method"] == "none":
         return (
             "Hospital effects on image features were not removed (no harmonisation): differences between scanners "
             "remain in the features."
         )
-    named = {"combat": "ComBat"}.get(method, method)
-    return f"Hospital effects on image features were removed by {named}, refitted on each training set."
+    method = {"combat": "ComBat", "covbat": "CovBat"}.get(found["method"], found["method"])
+    kept = f", keeping the effect of {', '.join(found['covariates'])}" if found["covariates"] else ""
+    left_alone = f" {len(found['left_alone'])} features were left as they are." if found["left_alone"] else ""
+    return (
+        f"Differences between the levels of ‘{found['batch']}’ were removed from the image features by "
+        f"{method}{kept}; coefficients of these features hold for harmonised values.{left_alone}"
+    )
 
 
 def penalty(results: Mapping[str, Any]) -> str:

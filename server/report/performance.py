@@ -70,6 +70,8 @@ def rows(results: Mapping[str, Any]) -> list[Scheme]:
 
 def _row(name: str, found: Mapping[str, Any]) -> Scheme:
     title, meaning = words.scheme(name)
+    if found["transductive"]:
+        meaning += "; transductive: that hospital's own values, without outcomes, took part in its harmonisation"
     overall = found["overall"]
     auc, calibration = overall["auc"], overall["calibration"]
     prevalence = found["events"] / found["patients"]
@@ -171,8 +173,9 @@ def _remarks(name: str, results: Mapping[str, Any]) -> list[str]:
         told = f"{title}: the AUC is {fixed(overall, 2)} over all patients, {fixed(within, 2)} within hospitals."
         if overall < within:
             said.append(
-                f"{told} Within a hospital the ranking is better than between hospitals: predicted risks lie on "
-                "different levels at different hospitals, as happens when scanners or protocols shift the features."
+                f"{told} Within a hospital the ranking is better than between hospitals: predicted risks lie "
+                "on different levels at different hospitals, as happens when scanners or protocols shift the "
+                "features."
             )
         else:
             said.append(f"{told} Part of the AUC over all patients tells hospitals apart rather than patients.")
@@ -181,12 +184,12 @@ def _remarks(name: str, results: Mapping[str, Any]) -> list[str]:
         said.append(f"{title}: calibration could not be estimated.")
     elif slope["high"] < 1:
         said.append(
-            f"{title}: predicted risks are too extreme (calibration slope {interval(slope, 2)}, ideal 1): high risks "
-            "are too high, low risks too low. Recalibrate before any use of the risks themselves."
+            f"{title}: predicted risks are too extreme (calibration slope {interval(slope, 2)}, ideal 1): high "
+            "risks are too high, low risks too low. Recalibrate before any use of the risks themselves."
         )
     elif slope["low"] > 1:
         said.append(
-            f"{title}: predicted risks are too cautious (calibration slope {interval(slope, 2)}, ideal 1): they lie "
-            "nearer to the average than they should."
+            f"{title}: predicted risks are too cautious (calibration slope {interval(slope, 2)}, ideal 1): they "
+            "lie nearer to the average than they should."
         )
     return said

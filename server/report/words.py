@@ -12,7 +12,8 @@ SCHEMES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         KFOLD: (
             "Cross-validation within hospitals",
-            "every patient is judged by a model that was fitted without that patient, at hospitals the model knows",
+            "every patient is judged by a model that was fitted without that patient, at hospitals that the "
+            "model knows",
         ),
         LEAVE_ONE_HOSPITAL_OUT: (
             "Leave one hospital out",
@@ -57,10 +58,48 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Counts for quartiles",
             "For each clinical column: how many values lie at or below a few given points.",
         ),
+        "combat": (
+            "Hospital effects (ComBat)",
+            "For each training set: number of patients, sums of the columns, and their products centred on the "
+            "hospital's own means: what ComBat estimates the hospitals' shifts and scales from.",
+        ),
+        "combat_reference": (
+            "The reference hospital (ComBat)",
+            "From the reference hospital: mean and variance of every image feature. From all others: zeros.",
+        ),
+        "combat_level_sums": (
+            "Effects of shared levels: sums (ComBat)",
+            "For each training set and level (such as a scanner model): number of patients and sums of the "
+            "columns.",
+        ),
+        "combat_level_products": (
+            "Effects of shared levels: products (ComBat)",
+            "For each training set: products of the columns, centred on the levels' means over all hospitals.",
+        ),
+        "combat_level_spread": (
+            "Effects of shared levels: spread (ComBat)",
+            "For each training set and level: squared distances from the level's mean.",
+        ),
+        "magnitudes": (
+            "Sizes of features",
+            "For each image feature and training set: how many values are known, and the sum of their sizes.",
+        ),
+        "yeo_johnson": (
+            "Choice of a power transform",
+            "For each image feature and candidate power: sum and sum of squares of the transformed values.",
+        ),
+        "covariance": (
+            "Covariance of features (CovBat)",
+            "For each training set: sums of products of every two harmonised image features.",
+        ),
+        "within_spread": (
+            "Spread within hospitals (CovBat)",
+            "For each training set and component: squared distances from the hospital's own mean.",
+        ),
         "logistic": (
             "One step of fitting the model",
-            "For each training set: how well the current coefficients fit (log-likelihood), and in which direction "
-            "and how sharply that changes (first and second derivatives), summed over patients.",
+            "For each training set: how well the current coefficients fit (log-likelihood), and in which "
+            "direction and how sharply that changes (first and second derivatives), summed over patients.",
         ),
         "score_counts": (
             "Counts of predictions",
@@ -78,8 +117,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "own_copy": (
             "The hospital's own copy",
-            "Nothing about patients leaves: each hospital writes its own patients' predictions to its own disk and "
-            "confirms.",
+            "Nothing about patients leaves: each hospital writes its own patients' predictions to its own disk "
+            "and confirms.",
         ),
     }
 )

@@ -33,9 +33,9 @@ from tests.harmonization.pooled_combat import (
     federated,
     finish,
     largest_difference,
-    pooled_covbat,
     make_table,
     pooled_combat,
+    pooled_covbat,
 )
 
 
