@@ -6,6 +6,8 @@ A chain of views (common/query.py) is resolved from its root, `columns`, step by
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -13,7 +15,6 @@ from client import harmonise, steps
 from client.cohort.cohort import Cohort
 from client.members import Members
 from client.steps import Fitted, Step
-from client.store import Store
 from common.errors import Code, HospitalError
 from common.query import View
 from common.study import Study
@@ -73,10 +74,19 @@ class _Cache:
 _CACHE = _Cache(CACHE_BYTES)
 
 
+class KeptViews(Protocol):
+    """Where views are kept by their hash: the hospital's store, or a model file."""
+
+    path: Path
+
+    def view(self, view_hash: str) -> bytes:
+        """One view, as it travels."""
+
+
 class Views:
     """The views of one hospital for one study."""
 
-    def __init__(self, members: Members, store: Store) -> None:
+    def __init__(self, members: Members, store: KeptViews) -> None:
         self._members = members
         self._study: Study = members.study
         self._cohort: Cohort = members.cohort

@@ -68,8 +68,8 @@ def demo_data(
         write_hospitals(folder, sites=sites, patients=patients, seed=seed)
     except HepafedError as error:
         fail(error)
-    out.print(f"{sites} synthetic hospitals and study.yaml are in {folder}", highlight=False)
-    out.print(f"Next: hepafed simulate {folder / 'study.yaml'} --sites {folder} --out report", highlight=False)
+    out.print(f"{sites} synthetic hospitals and study.yaml are in {folder}", highlight=False, soft_wrap=True)
+    out.print(f"Next: hepafed simulate {folder / 'study.yaml'} --sites {folder} --out report", highlight=False, soft_wrap=True)
 
 
 @app.command("simulate")
@@ -103,7 +103,7 @@ def simulate_command(
         prepare_out(out_folder, resume, overwrite)
     except HepafedError as error:
         fail(error)
-    out.print(NOT_YET_PROTECTED, style="yellow", highlight=False)
+    out.print(NOT_YET_PROTECTED, style="yellow", highlight=False, soft_wrap=True)
     out.print(
         "Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.", highlight=False
     )

@@ -121,6 +121,10 @@ class FlowerFederation:
         self._sent |= set(chain)
         return Exchange(total=add(answers), bytes_up={name: len(answer) for name, answer in packed.items()})
 
+    def chain(self, view: str) -> list[View]:
+        """A view and all that it builds on, the root last."""
+        return [self._views[h] for h in self._chain(view)]
+
     def _chain(self, view: str | None) -> list[str]:
         """A view and all that it builds on."""
         chain = []

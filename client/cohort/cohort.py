@@ -17,7 +17,7 @@ from client.cohort.presence import SCANNER, check_presence, variables_as_read
 from client.site import Site
 from common.errors import Code, HospitalError
 from common.query import canonical_json
-from common.study import Study, SurvivalOutcome
+from common.study import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,8 @@ class Cohort:
     feature_names, features
         The feature columns that the study asks for, in the order of features.csv; patients × features.
     outcome
-        Binary: 0 and 1. Multiclass: the index of the level. Survival: two columns, time and event.
+        Binary: 0 and 1. Multiclass: the index of the level. Survival: two columns, time and event. NaN, one
+        column, where it was not needed.
     scanner
         The scanner model, empty where it is not known.
     flow
@@ -59,26 +60,31 @@ class Cohort:
     digest: str
 
 
-def read_cohort(site: Site, study: Study) -> Cohort:
+def read_cohort(site: Site, study: Study, *, outcome_needed: bool = True) -> Cohort:
     """Read a hospital's folder for one study.
+
+    Parameters
+    ----------
+    outcome_needed
+        False: the outcome is not looked at, nor a criterion about it; for patients whose outcome is yet to come.
 
     Raises
     ------
     HospitalError
         With every fault of the first file that has any, each with its place and cure.
     """
-    return _Reading(site, study).cohort()
+    return _Reading(site, study, study.outcome_columns() if outcome_needed else []).cohort()
 
 
 class _Reading:
     """One reading of a folder: the files, and who is still in."""
 
-    def __init__(self, site: Site, study: Study) -> None:
+    def __init__(self, site: Site, study: Study, outcome: list[str]) -> None:
         self.site = site
         self.study = study
         self.path = site.folder / site.file.patients
-        self.outcome = study.outcome_columns()
-        self.variables = variables_as_read(study)
+        self.outcome = outcome
+        self.variables = variables_as_read(study, outcome)
         self.notes: list[str] = []
         self.file = self._open()
         self.ids = np.array(self.file.table.ids, dtype=object)
@@ -87,7 +93,7 @@ class _Reading:
         """Everything, in the order of the flow."""
         study = self.study
         faults = Faults()
-        self.notes += check_presence(study, self.file, faults)
+        self.notes += check_presence(study, self.file, self.outcome, faults)
         values = self._values(faults)
         faults.stop_if_any()
         rows = len(self.ids)
@@ -98,9 +104,10 @@ class _Reading:
         self._check_units({column: known[judged] for column, known in values.items()})
         flow = {"read": rows, "met_criteria": int(chosen.sum())}
         self._stop_if_nobody(chosen, flow)
-        known = ~np.any([np.isnan(values[column]) for column in self.outcome], axis=0)
-        chosen = self._leave_out(chosen, known, f"{' or '.join(self.outcome)} is not known")
-        flow["outcome_known"] = int(chosen.sum())
+        if self.outcome:
+            known = ~np.any([np.isnan(values[column]) for column in self.outcome], axis=0)
+            chosen = self._leave_out(chosen, known, f"{' or '.join(self.outcome)} is not known")
+            flow["outcome_known"] = int(chosen.sum())
         chosen = self._within_ranges(chosen, values)
         flow["in_range"] = int(chosen.sum())
         features, row_of = self._features()
@@ -115,9 +122,7 @@ class _Reading:
         matrix = np.empty((len(ids), 0))
         if features is not None:
             matrix = features.matrix[[row_of[patient] for patient in ids]]
-        outcome = np.column_stack([values[column][order] for column in self.outcome])
-        if not isinstance(study.outcome, SurvivalOutcome):
-            outcome = outcome[:, 0]
+        outcome = [values[column][order] for column in self.outcome] or [np.full(len(ids), np.nan)]
         clinical = [column for column in self.variables if column not in self.outcome]
         cohort = Cohort(
             ids=ids,
@@ -125,7 +130,7 @@ class _Reading:
             absent=tuple(column for column in study.predictors.clinical if not self.file.has(column)),
             feature_names=features.names if features is not None else (),
             features=_frozen(matrix),
-            outcome=_frozen(outcome),
+            outcome=_frozen(outcome[0] if len(outcome) == 1 else np.column_stack(outcome)),
             scanner=tuple(scanner[row] for row in order),
             flow=flow,
             notes=tuple(self.notes),
@@ -169,6 +174,8 @@ class _Reading:
         faults = Faults()
         chosen = np.ones(len(self.ids), dtype=bool)
         for criterion in self.study.cohort.include:
+            if criterion.column not in self.variables:  # about an outcome that is not needed
+                continue
             met = criteria.meets(criterion, self.variables[criterion.column], values[criterion.column], faults)
             chosen = self._leave_out(chosen, met, f"does not meet the criterion '{criteria.describe(criterion)}'")
         faults.stop_if_any()

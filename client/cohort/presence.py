@@ -12,15 +12,16 @@ SCANNER = "scanner"
 
 def needed_columns(study: Study) -> list[str]:
     """The columns of patients.csv that a study cannot do without, besides its outcome."""
-    needed = [criterion.column for criterion in study.cohort.include]
+    outcome = study.outcome_columns()
+    needed = [criterion.column for criterion in study.cohort.include if criterion.column not in outcome]
     if study.harmonisation.method != "none":
         needed += [*study.preserved(), *study.harmonisation.levels]
     return list(dict.fromkeys(needed))
 
 
-def variables_as_read(study: Study) -> dict[str, Variable]:
-    """Every column of patients.csv that the study reads as numbers or levels, the outcome first."""
-    wanted = [*study.outcome_columns(), *needed_columns(study), *study.predictors.clinical]
+def variables_as_read(study: Study, outcome: list[str]) -> dict[str, Variable]:
+    """Every column of patients.csv that is read as numbers or levels; first the outcome's, if it is wanted."""
+    wanted = [*outcome, *needed_columns(study), *study.predictors.clinical]
     return {column: _variable_as_read(study, column) for column in dict.fromkeys(wanted)}
 
 
@@ -35,13 +36,12 @@ def _variable_as_read(study: Study, column: str) -> Variable:
     return variable.model_copy(update={"unit": variable.unit or "d", "range": (max(low, 0.0), high)})
 
 
-def check_presence(study: Study, file: PatientsFile, faults: Faults) -> list[str]:
+def check_presence(study: Study, file: PatientsFile, outcome: list[str], faults: Faults) -> list[str]:
     """Note a fault for each needed column that is absent; return what to note about predictors that are."""
-    outcome = study.outcome_columns()
     for column in outcome:
         if not file.has(column):
             faults.add(Code.OUTCOME_MISSING, _absence(study, file, column, "the study's outcome"))
-    needed = [column for column in needed_columns(study) if column not in outcome]
+    needed = needed_columns(study)
     if study.harmonisation.method != "none" and study.harmonisation.batch == "hospital+scanner":
         needed.append(SCANNER)
     for column in needed:

@@ -11,7 +11,7 @@ from server.report.drawing import BLUE, FAINT, GREY, ORANGE, PURPLE, SOFT, Drawi
 from server.report.numerals import fixed
 from server.report.performance import schemes
 
-_WIDTH, _HEIGHT = 430, 446
+_WIDTH, _HEIGHT = 430, 418
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 420, 10, 376
 _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _FEWEST_FOR_A_CURVE = 2
@@ -88,11 +88,11 @@ def _square(title: str, told: str, name: str, across: str, up: str) -> tuple[Dra
 
 
 def _legend(drawing: Drawing, drawn: Sequence[str], words_of: Sequence[str], lines: bool) -> None:
-    """Below the axes for one scheme, in the picture's empty corner for more."""
+    """In the corner that curves leave empty: low at the right for lines only, high at the left with markers."""
     height = 18 * len(drawn) + 8
-    left = _RIGHT - 232 if lines else _LEFT + 8
+    left = _RIGHT - 254 if lines else _LEFT + 8
     top = _BOTTOM - height - 8 if lines else _TOP + 8
-    drawing.box(left, top, 224, height, edge=FAINT)
+    drawing.box(left, top, 246, height, edge=FAINT)
     for k, (scheme, said) in enumerate(zip(drawn, words_of, strict=True)):
         colour, dash, marker = style(scheme)
         middle = top + 13 + 18 * k

@@ -34,6 +34,8 @@ def steps_of(results: Mapping[str, Any]) -> list[Step]:
     flow = dict(results["flow"])
     if not results["study"]["content"]["predictors"].get("radiomics"):
         flow.pop("with_features", None)
+    if not results["study"]["content"].get("cohort", {}).get("include"):
+        flow.pop("met_criteria", None)
     counts = [(*words.FLOW.get(name, (name, name)), int(n)) for name, n in flow.items()]
     if len(counts) > 1 and counts[-1][2] == counts[-2][2]:  # the last step left nobody out: one box for both
         counts[-2:] = [(counts[-1][0], *counts[-2][1:])]

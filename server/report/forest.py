@@ -10,12 +10,12 @@ from common.splits import APPARENT
 from server.report.curves import SHORT, style
 from server.report.drawing import BLUE, FAINT, GREY, INK, SOFT, Drawing, Scale
 from server.report.model import Coefficient
-from server.report.numerals import interval, significant
+from server.report.numerals import fixed, interval
 from server.report.performance import schemes
 
 HOSPITALS_A_FIGURE = 24
 LARGEST_SHOWN = 20
-_LEFT, _RIGHT, _WIDTH = 230, 520, 700
+_LEFT, _RIGHT, _WIDTH = 240, 640, 820
 _ROW = 17
 
 
@@ -105,15 +105,15 @@ def draw_coefficients(coefficients: Sequence[Coefficient]) -> Markup | None:
     chosen = coefficients[:LARGEST_SHOWN]
     if not chosen:
         return None
-    left, right, row = 330, 620, 21
+    left, right, row = 350, 740, 21
     height = 26 + row * len(chosen) + 40
-    told = "; ".join(f"{c.column.label} {significant(c.standardised)}" for c in chosen)
+    told = "; ".join(f"{c.column.label} {fixed(c.standardised)}" for c in chosen)
     drawing = Drawing(_WIDTH, height, "Largest standardised coefficients", f"{told}.", "coefficients-figure")
     x, ticks = _symmetric(chosen, left, right)
     bottom = 12 + row * len(chosen)
     for tick in ticks:
         drawing.line(x(tick), 8, x(tick), bottom, SOFT if tick == 0 else FAINT)
-        drawing.text(x(tick), bottom + 17, significant(tick), "middle", SOFT, 11)
+        drawing.text(x(tick), bottom + 17, f"{tick:g}".replace("-", "−"), "middle", SOFT, 11)
     for k, c in enumerate(chosen):
         middle = 10 + row * (k + 0.5)
         drawing.text(left - 12, middle + 4, c.column.label, "end", longest=46)
@@ -121,7 +121,7 @@ def draw_coefficients(coefficients: Sequence[Coefficient]) -> Markup | None:
             drawing.line(x(c.lowest), middle, x(c.highest), middle, GREY, 1.6)
         drawing.line(x(0), middle, x(c.standardised), middle, BLUE, 1, "1 2")
         drawing.mark("circle", x(c.standardised), middle, BLUE, 4.5)
-        drawing.text(right + 14, middle + 4, significant(c.standardised), size=11)
+        drawing.text(right + 14, middle + 4, fixed(c.standardised), size=11)
     title = "Change of the log odds per standard deviation"
     drawing.text((left + right) / 2, bottom + 36, title, "middle", INK)
     return drawing.markup()

@@ -20,8 +20,8 @@ _SECTIONS = (
     ("summary", "Summary", ""),
     ("hospitals", "Hospitals", ""),
     ("patients", "Patients", "clinicians: this and the summary first"),
-    ("performance", "Performance", ""),
-    ("model", "Model", "statisticians: performance to preprocessing"),
+    ("performance", "Performance", "statisticians: sections 4 to 6"),
+    ("model", "Model", ""),
     ("preprocessing", "Preprocessing", ""),
     ("released", "What left each hospital", "security officers: start here"),
     ("origin", "Origin and versions", ""),
@@ -67,9 +67,15 @@ def render(results: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["number"] = numerals
+    environment.filters["breakable"] = _breakable
     # Our own file, and no text from a study: the only thing besides the drawings that is not escaped.
     style = Markup((_HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704
     return environment.get_template("report.html.j2").render(style=style, **_content(results))
+
+
+def _breakable(name: str) -> Markup:
+    """A long name that may be broken after an underscore, and nowhere else if it can be helped."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def _asked(results: Mapping[str, Any], study: Study, used: Sequence[model.Coefficient]) -> Asked:

@@ -6,7 +6,7 @@ from typing import Any
 
 from common.study import Study
 from server.report.columns import Column, describe
-from server.report.numerals import odds_ratio, share, significant, small
+from server.report.numerals import limits, odds_ratio, share, significant, small
 
 SHOWN = 50
 _NORMAL_95 = 1.959963984540054
@@ -56,7 +56,7 @@ def coefficients(results: Mapping[str, Any], study: Study) -> list[Coefficient]:
                 standardised=standardised,
                 lowest=min(again, default=None),
                 highest=max(again, default=None),
-                refits=f"{significant(min(again))} to {significant(max(again))}" if again else "–",
+                refits=limits(min(again), max(again)) if again else "–",
                 odds_ratio_a_deviation=odds_ratio(standardised),
                 own=significant(own),
                 odds_ratio=odds_ratio(own),

@@ -44,6 +44,7 @@ class Headline:
     """One of the figures that always stand beside each other."""
 
     title: str
+    scheme: str
     value: str
     limits: str
     meaning: str
@@ -103,30 +104,32 @@ def headlines(results: Mapping[str, Any], of: str) -> list[Headline]:
     within = found[leading]["within_sites"]["auc"]
     basis = words.scheme(leading)[0].lower()
     return [
-        _headline(found, words.KFOLD, "New patients of the same hospitals", of),
-        _headline(found, LEAVE_ONE_HOSPITAL_OUT, "A hospital the model has never seen", of),
+        _headline(found, words.KFOLD, "New patients, same hospitals", of),
+        _headline(found, LEAVE_ONE_HOSPITAL_OUT, "A new hospital", of),
         Headline(
-            "Within hospitals",
+            "Patients of one hospital",
+            "AUC within hospitals",
             fixed(within["value"], 2),
             _limits(within),
-            f"Only patients of the same hospital are compared with each other, so that differences between "
-            f"hospitals cannot help the model ({basis}).",
+            "Only patients of the same hospital are compared with each other, so that differences between "
+            f"hospitals cannot help the model. Scheme: {basis}.",
         ),
     ]
 
 
 def _headline(found: Mapping[str, Any], name: str, title: str, of: str) -> Headline:
+    scheme = f"AUC, {words.scheme(name)[0].lower()}"
     if name not in found:
-        return Headline(title, "–", _NOT_ASKED[name], words.scheme(name)[1].capitalize() + ".")
+        return Headline(title, scheme, "–", _NOT_ASKED[name], "")
     auc = found[name]["overall"]["auc"]
     if auc["value"] is None:
-        return Headline(title, NOT_ESTIMABLE, "", "There are no patients of both kinds to compare.")
-    pairs = f"Of 100 pairs of a patient with and one without {of}, {100 * auc['value']:.0f} are ranked rightly"
-    judged = {
-        words.KFOLD: "by models fitted without the judged patient.",
-        LEAVE_ONE_HOSPITAL_OUT: "by models fitted without the judged patient's hospital.",
-    }
-    return Headline(title, fixed(auc["value"], 2), _limits(auc), f"{pairs} {judged[name]}")
+        return Headline(title, scheme, NOT_ESTIMABLE, "", "There are no patients of both kinds to compare.")
+    fitted_without = {words.KFOLD: "that patient", LEAVE_ONE_HOSPITAL_OUT: "that patient's hospital"}[name]
+    meaning = (
+        f"Of a patient with and a patient without {of}, the one with it gets the higher risk in "
+        f"{100 * auc['value']:.0f} of 100 pairs. Each patient is judged by a model fitted without {fitted_without}."
+    )
+    return Headline(title, scheme, fixed(auc["value"], 2), _limits(auc), meaning)
 
 
 def _limits(estimate: Mapping[str, float | None]) -> str:

@@ -24,8 +24,8 @@ class QueryKind:
 def queries(results: Mapping[str, Any]) -> list[QueryKind]:
     """The roll call, then one row a kind and class of query, in the order in which they were first asked."""
     title, holds = words.query("roll_call")
-    steps = len(results["flow"])
-    rows = [QueryKind("roll_call", title, holds, "masked total", 1, (("flow", shape([steps])),), "")]
+    flow = (("flow", shape([len(results["flow"])])),)
+    rows = [QueryKind("roll_call", title, holds, "in clear; masked total", 1, flow, "")]
     kinds: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for asked in results["exchanges"]["asked"]:
         kinds.setdefault((asked["query"], asked["class"]), []).append(asked)

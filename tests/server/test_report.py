@@ -1,0 +1,379 @@
+"""The report says what results.json holds, in one file, escaped, and the same way every time."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.queries import QUERIES
+from common.errors import Code
+from common.splits import LEAVE_ONE_HOSPITAL_OUT
+from server.report import flow, numerals, words
+from server.report.html import render, write_report
+
+HOSPITALS = ("alpha", "beta", "gamma")
+HOSTILE = "<b>Age</b><script>alert(1)</script>"
+
+
+def estimate(value: float | None) -> dict[str, float | None]:
+    if value is None:
+        return {"value": None, "low": None, "high": None, "standard_error": None}
+    return {"value": value, "low": value - 0.06, "high": value + 0.06, "standard_error": 0.03}
+
+
+def scheme(auc: float, hospitals: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "transductive": False,
+        "patients": 120,
+        "events": 48,
+        "repeats": 1,
+        "overall": {
+            "auc": estimate(auc) | {"certified_low": auc - 0.02, "certified_high": auc + 0.02, "bins": 9},
+            "brier": 0.187,
+            "calibration": {
+                "intercept": {"value": -0.11, "low": -0.4, "high": 0.2},
+                "slope": {"value": 0.93, "low": 0.6, "high": 1.2},
+                "observed_to_expected": 1.04,
+            },
+        },
+        "within_sites": {"auc": estimate(auc - 0.013)},
+        "by_site": {h: {"auc": estimate(auc), "calibration": {"slope": 0.8, "intercept": 0.1}} for h in hospitals},
+        "roc": [[0.0, 0.0], [0.2, 0.6], [1.0, 1.0]],
+        "calibration_curve": [
+            {"predicted": 0.2, "observed": 0.15, "patients": 60},
+            {"predicted": 0.6, "observed": 0.65, "patients": 60},
+        ],
+    }
+
+
+def made_up(hospitals: tuple[str, ...] = HOSPITALS, features: int = 1) -> dict[str, Any]:
+    """What server/results.py would write about a small study."""
+    columns = ["age", "afp", "bclc=B", *(f"tumour_original_glcm_F{k}" for k in range(features))]
+    own = {name: 0.7 - 0.2 * k if k < 3 else 0.001 * k for k, name in enumerate(columns)}
+    asked = [
+        {"query": "moments", "class": "single hospital", "splits": 4, "sums": {"known": [4, 3]}},
+        {"query": "moments", "class": "single hospital", "splits": 4, "sums": {"known": [4, 7]}},
+        {"query": "discrimination", "class": "masked total", "splits": 0, "sums": {"histogram": [3, 2, 9]}},
+    ]
+    return {
+        "format": 1,
+        "study": {"name": "made-up", "title": "A made-up study", "hash": "ab" * 32, "content": study()},
+        "seed": 11,
+        "protection": {
+            "secure_sums": False,
+            "gate": False,
+            "lower_profile": True,
+            "statement": "Not yet protected: no masks.",
+        },
+        "sites": {h: site(None if k == 1 else 16) for k, h in enumerate(hospitals)},
+        "left_out": {},
+        "lost": [],
+        "flow": {
+            "read": 130,
+            "met_criteria": 130,
+            "outcome_known": 123,
+            "in_range": 120,
+            "with_features": 120,
+            "in_cohort": 120,
+        },
+        "cohort": {
+            "patients": 120,
+            "events": 48,
+            "variables": {
+                "age": {"label": "Age", "known": 120, "quartiles": {"0.25": 48.2, "0.5": 57.1, "0.75": 66.3}},
+                "afp": {"label": "AFP", "known": 117, "quartiles": {"0.25": 1.0, "0.5": 2.0, "0.75": 3.0}},
+                "bclc=B": {"label": "BCLC stage B", "known": 120, "carriers": None},
+            },
+        },
+        "pipeline": {
+            "imputation": {"method": "mean", "indicator": False},
+            "harmonisation": {"method": "none"},
+            "columns": {
+                name: {"known": 120, "fill": 1.5, "centre": 1.5, "spread": 0.5, "used": True} for name in columns
+            },
+        },
+        "model": {
+            "kind": "logistic",
+            "penalty": "ridge",
+            "strength": 1.0,
+            "intercept": -1.25,
+            "coefficients": {name: 2 * value for name, value in own.items()},
+            "standardised": own,
+            "standard_errors": None,
+            "log_likelihood": -61.25,
+            "rounds": 6,
+            "by_split": {
+                split: {"intercept": -1.2, "coefficients": {name: 2.2 * value for name, value in own.items()}}
+                for split in ("final", "kfold/0/0")
+            },
+        },
+        "performance": {
+            "apparent": scheme(0.87, hospitals),
+            "kfold": scheme(0.81, hospitals),
+            LEAVE_ONE_HOSPITAL_OUT: scheme(0.74, hospitals),
+        },
+        "exchanges": {
+            "rounds": 4,
+            "bytes_up_per_site": dict.fromkeys(hospitals, 12_345),
+            "bytes_down_per_site": 2_000,
+            "asked": [one | {"largest_answer_bytes": 990} for one in asked],
+        },
+        "notes": ["afp: unknown for every patient of beta; imputed there from the others"],
+        "versions": {"hepafed": "0.1.0", "numpy": "1.26.4"},
+        "transport": {"engine": "process", "seconds": 1.5, "messages": 12, "retries": 0},
+    }
+
+
+def site(events: int | None) -> dict[str, Any]:
+    return {
+        "patients": 40,
+        "events": events,
+        "missing": {"afp": 7},
+        "scanners": ["Siemens SOMATOM Force"],
+        "medians": {"age": 57.0, "afp": 110.0},
+        "fingerprint": {"hepafed": "0.1.0", "study": "ab" * 32},
+        "in_final_roster": True,
+    }
+
+
+def study() -> dict[str, Any]:
+    return {
+        "study": "made-up",
+        "title": "A made-up study",
+        "outcome": {"kind": "binary", "column": "mvi"},
+        "predictors": {"clinical": ["age", "afp", "bclc"], "radiomics": "all"},
+        "variables": {
+            "age": {"unit": "a", "labels": {"en": "Age", "zh": "年龄"}},
+            "afp": {"unit": "ng/mL", "transform": "log10", "labels": {"en": "AFP", "zh": "甲胎蛋白"}},
+            "bclc": {"type": "category", "levels": ["A", "B"], "labels": {"en": "BCLC stage"}},
+            "mvi": {"type": "binary", "labels": {"en": "Microvascular invasion", "zh": "微血管侵犯"}},
+        },
+    }
+
+
+class Page(HTMLParser):
+    """Text, tags and everything that a page would fetch."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [v or "" for k, v in attrs if k in ("href", "src", "xlink:href", "action", "data")]
+        self.ids += [v or "" for k, v in attrs if k == "id"]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def page(results: dict[str, Any]) -> Page:
+    return Page(render(results))
+
+
+def test_the_report_needs_nothing_but_itself() -> None:
+    html = render(made_up())
+    read = Page(html)
+    assert not {"script", "link", "img", "iframe", "object"} & set(read.tags)
+    assert read.links
+    assert all(link.startswith("#") for link in read.links)
+    assert not re.search(r"url\(|@import|https?:", html)
+
+
+def test_every_link_leads_somewhere_and_no_place_has_two_names() -> None:
+    read = page(made_up(tuple(f"h{k}" for k in range(60))))
+    assert {link.removeprefix("#") for link in read.links} <= set(read.ids)
+    assert len(set(read.ids)) == len(read.ids)
+
+
+def test_names_and_labels_from_elsewhere_are_text_and_never_markup() -> None:
+    results = made_up((HOSTILE, "beta", "gamma"))
+    results["study"]["title"] = HOSTILE
+    results["study"]["content"]["variables"]["age"]["labels"] = {"en": HOSTILE, "zh": HOSTILE}
+    results["study"]["content"]["variables"]["mvi"]["labels"] = {"en": HOSTILE}
+    results["notes"] = results["sites"]["beta"]["scanners"] = [HOSTILE]
+    results["left_out"] = {HOSTILE: HOSTILE}
+    html = render(results)
+    assert "<script" not in html
+    assert "<b>Age" not in html
+    assert HOSTILE in Page(html).text
+
+
+def test_the_three_figures_stand_beside_each_other_with_their_intervals() -> None:
+    text = page(made_up()).text
+    cards = text[text.index("New patients, same hospitals") : text.index("0.5 is chance")]
+    for figure in ("0.81", "0.75 to 0.87", "0.74", "0.68 to 0.80", "0.80", "0.74 to 0.86", "81 of 100 pairs"):
+        assert figure in cards
+
+
+@pytest.mark.parametrize(
+    "figure",
+    ["0.810 (0.750 to 0.870)", "0.790 to 0.830", "0.797", "0.187", "0.93 (0.60 to 1.20)", "1.04", "0.240"]
+    + [
+        "12.3 kB",
+        "12 345".replace(" ", "\u202f"),
+        "4 × 7",
+        "3 × 2 × 9",
+        "ab" * 32,
+        "0.700",
+        "2.01",
+        "4.06",
+        "−61.25",
+    ]
+    + [
+        "57.1 (48.2 to 66.3)",
+        "甲胎蛋白",
+        "微血管侵犯",
+        "per tenfold (log10)",
+        "unknown for every patient of beta",
+    ],
+)
+def test_the_report_shows(figure: str) -> None:
+    assert figure in page(made_up()).text
+
+
+def test_quartiles_of_a_transformed_column_are_back_in_its_own_unit() -> None:
+    text = page(made_up()).text
+    assert "100 (10.0 to 1000)" in text
+    assert "analysed as log10" in text
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
+    write_report(made_up(), tmp_path / "one.html")
+    write_report(json.loads(json.dumps(made_up())), tmp_path / "two.html")
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.html", "two.html"]
+
+
+def test_the_order_of_keys_and_what_the_network_did_leave_no_trace() -> None:
+    other = made_up() | {"transport": {"engine": "process", "seconds": 99.0, "messages": 1, "retries": 7}}
+    assert render(dict(reversed(other.items()))) == render(made_up())
+
+
+def test_what_is_suppressed_is_said_in_words() -> None:
+    text = page(made_up()).text
+    assert "<5 or suppressed" in text  # events at beta
+    assert "<5 or more than 115: suppressed" in text  # carriers of BCLC B
+    assert "<5: a value outside its plausible range" in text  # the flow
+
+
+def test_a_protection_banner_stands_above_unprotected_results_only() -> None:
+    assert "Not yet protected: no masks." in page(made_up()).text
+    safe = made_up()
+    safe["protection"] = {"secure_sums": True, "gate": True, "lower_profile": False, "statement": "Protected."}
+    assert "protection" not in page(safe).ids
+    assert "not masked" not in page(safe).text
+
+
+@pytest.mark.parametrize("missing", [["kfold"], [LEAVE_ONE_HOSPITAL_OUT], ["kfold", LEAVE_ONE_HOSPITAL_OUT]])
+def test_a_scheme_that_was_not_asked_for_is_said_and_not_drawn(missing: list[str]) -> None:
+    results = made_up()
+    for name in missing:
+        del results["performance"][name]
+    text = page(results).text
+    assert text.count("not asked for") == len(missing)
+    assert "0.870 (0.810 to 0.930)" in text
+
+
+def test_what_cannot_be_estimated_is_said_in_words() -> None:
+    results = made_up()
+    for found in results["performance"].values():
+        found["overall"]["auc"] |= estimate(None)
+        found["overall"]["calibration"]["slope"] = found["overall"]["calibration"]["intercept"] = estimate(None)
+        found["within_sites"]["auc"] = estimate(None)
+        found["calibration_curve"] = []
+        for own in found["by_site"].values():
+            own |= {"auc": estimate(None), "calibration": {"slope": None, "intercept": None}}
+    text = page(results).text
+    for said in ("not estimable (one class only)", "fewer than 10 with or without the outcome", "No ROC curve"):
+        assert said in text
+    assert "No calibration curve" in text
+    assert "calibration could not be estimated" in text
+    assert "None" not in text
+
+
+def test_one_column_or_none_makes_a_report() -> None:
+    results = made_up()
+    for name, column in results["pipeline"]["columns"].items():
+        column["used"] = name == "afp"
+    assert "1 column and an intercept" in page(results).text
+    results["pipeline"]["columns"]["afp"]["used"] = False
+    assert "No column takes part" in page(results).text
+
+
+def test_of_many_coefficients_fifty_are_shown_and_the_rest_folded_away() -> None:
+    html = render(made_up(features=1500))
+    before, folded = html.split("The other 1453 coefficients")
+    assert "tumour_<wbr>original_<wbr>glcm_<wbr>F1499" in before
+    assert "tumour_<wbr>original_<wbr>glcm_<wbr>F7</code>" in folded
+    assert len(html) < 3_000_000
+
+
+@pytest.mark.parametrize("number", [3, 60])
+def test_few_and_many_hospitals_with_long_names_are_all_there(number: int) -> None:
+    names = tuple(f"{'University-Hospital-of-a-Very-Long-Place-Name'}-{k:02d}" for k in range(number))
+    text = page(made_up(names)).text
+    assert all(name in text for name in names)
+
+
+def test_hospitals_that_did_not_stay_are_named_with_the_reason_in_words() -> None:
+    results = made_up()
+    results["left_out"] = {"delta": "duplicate_patients"}
+    results["lost"] = [{"hospital": "gamma", "code": "no_answer", "query": "logistic"}]
+    results["sites"]["gamma"]["in_final_roster"] = False
+    del results["exchanges"]["bytes_up_per_site"]["gamma"]
+    results["cohort"]["patients"] = 80
+    text = page(results).text
+    assert "a patient id stands twice in its file" in text
+    assert "it did not answer in time" in text
+    assert "(lost during the run)" in text
+    assert "40: of a hospital that was lost" in text
+
+
+def test_an_unpenalised_model_shows_intervals() -> None:
+    results = made_up()
+    results["model"] |= {"penalty": "none", "standard_errors": {"afp": 0.25}}
+    text = page(results).text
+    assert "2.72 (1.66 to 4.44)" in text  # exp(1.0 ± 1.96 × 0.25)
+
+
+@pytest.mark.parametrize("excluded", [[0, 0], [1, 0], [4, 4], [3, 20], [20, 3], [2, 2, 2], [5, 1, 0, 9]])
+def test_nobody_can_subtract_two_boxes_of_the_flow_and_find_one_to_four_patients(excluded: list[int]) -> None:
+    counts = [100 + sum(excluded[k:]) for k in range(len(excluded) + 1)]
+    results = made_up() | {"flow": {f"step {k}": n for k, n in enumerate(counts)}}
+    steps = flow.steps_of(results)
+    for k, step in enumerate(steps[1:], start=1):
+        above, here = steps[k - 1].patients, step.patients
+        if above.isdigit() and here.isdigit():
+            assert not 0 < int(above) - int(here) < 5
+            assert step.left_out == str(int(above) - int(here))
+    hidden = [n for n in excluded if 0 < n < 5]
+    assert sum(step.left_out == "<5" for step in steps) == len(hidden)
+    assert all(step.left_out != str(n) for n in hidden for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (-2.71, "−2.71"), (26.53, "26.5"), (0.00012, "0.000120"), (9.999, "10.0"), (1e-9, "1.00×10⁻⁹")]
+    + [(12345.0, "12300"), (-1.5e12, "−1.50×10¹²"), (None, "–")],
+)
+def test_numbers_have_three_significant_digits(value: float | None, text: str) -> None:
+    assert numerals.significant(value) == text
+
+
+@pytest.mark.parametrize(("coefficient", "text"), [(0.0, "1.00"), (1e4, "beyond 10³⁰⁰"), (-1e4, "below 10⁻³⁰⁰")])
+def test_odds_ratios_never_overflow(coefficient: float, text: str) -> None:
+    assert numerals.odds_ratio(coefficient) == text
+
+
+def test_every_question_and_every_code_has_words_in_the_report() -> None:
+    assert set(words.QUERIES) == set(QUERIES)
+    assert set(words.CODES) == set(Code)
