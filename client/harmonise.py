@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from client.steps import Fitted
-from harmonization.apply import check_cells, estimate_batches, harmonise_batches
+from harmonization.apply import estimate_batches, harmonise_batches
 from harmonization.arrays import Array
 from harmonization.covbat import Components, estimate_scores, harmonise_covariance, residuals
 from harmonization.empirical_bayes import BatchEffect, unchanged
@@ -192,8 +192,3 @@ def covbat(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
     result = matrix.copy()
     result[:, fitted.numbers("features")] = _by_rows_that_may_teach(fitted, features, adjust)
     return result
-
-
-def notes(matrix: np.ndarray, fitted: Fitted) -> list[str]:
-    """What is missing in the tables, for the hospital's own log."""
-    return check_cells(*_tables(matrix, fitted), parameters_of(fitted))

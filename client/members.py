@@ -35,8 +35,12 @@ class Members:
     def batches(self) -> np.ndarray:
         """The batch of every patient within this hospital: all one, or by scanner."""
         if self.study.harmonisation.batch == "hospital+scanner":
-            return np.array([name or "unknown scanner" for name in self.cohort.scanner])
+            return self.scanners()
         return np.array([self.hospital] * len(self.cohort.ids))
+
+    def scanners(self) -> np.ndarray:
+        """The scanner model of every patient."""
+        return np.array([name or "unknown scanner" for name in self.cohort.scanner])
 
     def levels(self, variable: str) -> np.ndarray:
         """Every patient's level of a batch variable that several hospitals share; −1 where it is unknown."""

@@ -29,6 +29,9 @@ class SiteFile(Strict):
     name: str | None = Field(None, description="the hospital's name in studies; default: the folder's name")
     patients: str = Field("patients.csv", description="one row a patient: id, clinical columns, outcomes, scanner")
     features: str = Field("features.csv", description="extracted features: id, then one column a feature")
+    retest: str = Field(
+        "features_retest.csv", description="optional: a second measurement of the same patients' features"
+    )
     columns: str = Field("columns.yaml", description="own column names, units and levels")
     encoding: str | None = Field(None, description="encoding of the csv files where it is not UTF-8 or GB18030")
     policy: Policy = Policy()

@@ -77,7 +77,9 @@ _CACHE = _Cache(CACHE_BYTES)
 class KeptViews(Protocol):
     """Where views are kept by their hash: the hospital's store, or a model file."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """The file that holds them."""
 
     def view(self, view_hash: str) -> bytes:
         """One view, as it travels."""

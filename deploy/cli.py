@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from common.errors import HepafedError, StudyStopped
+from deploy.cli_site import site_app
 from deploy.cli_study import study_app
 
 EXAMPLE_ROOT = "Example: hepafed demo-data demo && hepafed simulate demo/study.yaml --sites demo --out report"
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(study_app, name="study")
+app.add_typer(site_app, name="site")
 out = Console()
 err = Console(stderr=True)
 
@@ -69,7 +71,11 @@ def demo_data(
     except HepafedError as error:
         fail(error)
     out.print(f"{sites} synthetic hospitals and study.yaml are in {folder}", highlight=False, soft_wrap=True)
-    out.print(f"Next: hepafed simulate {folder / 'study.yaml'} --sites {folder} --out report", highlight=False, soft_wrap=True)
+    out.print(
+        f"Next: hepafed simulate {folder / 'study.yaml'} --sites {folder} --out report",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command("simulate")
@@ -105,7 +111,9 @@ def simulate_command(
         fail(error)
     out.print(NOT_YET_PROTECTED, style="yellow", highlight=False, soft_wrap=True)
     out.print(
-        "Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.", highlight=False
+        "Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.",
+        highlight=False,
+        soft_wrap=True,
     )
     try:
         with Live(out) as progress:

@@ -1,9 +1,11 @@
 """Histograms of held-out predictions by class: mirrored by server/evaluation/discrimination.py."""
 
 import numpy as np
+from pydantic import field_validator
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
+from client.queries.quantiles import few_and_ascending
 from client.queries.registry import Parameters, bounded_array, query
 from client.rows import Rows
 from common.query import SMALLEST_CLASS_FOR_OWN_AUC, Answer, Disclosed
@@ -14,6 +16,11 @@ class Discrimination(Parameters):
 
     schemes: tuple[str, ...]
     edges: bounded_array(2, 0.0, 1.0)  # type: ignore[valid-type]
+
+    @field_validator("edges")
+    @classmethod
+    def _few(cls, edges: np.ndarray) -> np.ndarray:
+        return few_and_ascending(edges)
 
 
 @query(

@@ -1,6 +1,7 @@
 """How many values lie at or below public edges: what quantiles are found from, never a patient's value."""
 
 import numpy as np
+from pydantic import field_validator
 
 from client.queries.registry import Parameters, bounded_array, query
 from client.rows import Rows
@@ -9,10 +10,24 @@ from common.query import Answer
 MAXIMUM_EDGES = 256
 
 
+def few_and_ascending(edges: np.ndarray) -> np.ndarray:
+    """Edges along the last axis; ValueError if there are more than the bound or they do not ascend."""
+    if edges.shape[-1] > MAXIMUM_EDGES:
+        raise ValueError(f"{edges.shape[-1]} edges, at most {MAXIMUM_EDGES} are allowed")
+    if (np.diff(edges, axis=-1) < 0).any():
+        raise ValueError("the edges do not ascend")
+    return edges
+
+
 class ColumnCounts(Parameters):
     """Edges a column (splits × columns × edges), ascending, public or from earlier totals."""
 
     edges: bounded_array(3, -1e300, 1e300)  # type: ignore[valid-type]
+
+    @field_validator("edges")
+    @classmethod
+    def _few(cls, edges: np.ndarray) -> np.ndarray:
+        return few_and_ascending(edges)
 
 
 class ScoreCounts(Parameters):
@@ -21,6 +36,11 @@ class ScoreCounts(Parameters):
     schemes: tuple[str, ...]
     edges: bounded_array(2, 0.0, 1.0)  # type: ignore[valid-type]
 
+    @field_validator("edges")
+    @classmethod
+    def _few(cls, edges: np.ndarray) -> np.ndarray:
+        return few_and_ascending(edges)
+
 
 @query(
     "column_counts", ColumnCounts, leaves="Per column: how many values lie at or below each of a few public edges."
@@ -28,14 +48,12 @@ class ScoreCounts(Parameters):
 def column_counts(rows: Rows, parameters: ColumnCounts) -> Answer:
     """Σ#{x ≤ e}, and the number of known values."""
     splits, columns, edges = parameters.edges.shape
-    below = np.zeros((splits, columns, min(edges, MAXIMUM_EDGES)))
+    below = np.zeros((splits, columns, edges))
     known = np.zeros((splits, columns))
     for split, matrix in enumerate(rows.matrices()):
         for column in range(columns):
             values = np.sort(matrix[~np.isnan(matrix[:, column]), column])
-            below[split, column] = np.searchsorted(
-                values, parameters.edges[split, column, :MAXIMUM_EDGES], side="right"
-            )
+            below[split, column] = np.searchsorted(values, parameters.edges[split, column], side="right")
             known[split, column] = len(values)
     return Answer(sums={"below": below, "known": known})
 

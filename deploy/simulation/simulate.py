@@ -10,6 +10,7 @@ from flwr.app import Context, RecordDict
 from client.app import LOG, Whereabouts, build
 from client.site import open_site
 from common.errors import HepafedError, HospitalError
+from common.frozen_model import FILE_NAME
 from common.study import Study
 from deploy.simulation.grid import RUN_ID, OneProcessGrid
 from server.app import CHECKPOINT, Assignment
@@ -62,7 +63,7 @@ def prepare_out(out: Path, resume: bool, overwrite: bool) -> None:
     if begun and overwrite:
         for name in ("coordinator", "sites"):
             shutil.rmtree(out / name, ignore_errors=True)
-        for name in ("results.json", "report.html"):
+        for name in ("results.json", "report.html", FILE_NAME):
             (out / name).unlink(missing_ok=True)
     elif begun and not resume:
         raise HepafedError(
