@@ -93,8 +93,8 @@ class Drawing:
         bold: bool = False,
         longest: int | None = None,
     ) -> None:
-        """A line of text; a longer one is cut, and the whole of it is shown on hovering."""
-        shown = words if longest is None or len(words) <= longest else f"{words[: longest - 1]}…"
+        """A line of text; a longer one loses its middle, and is shown whole on hovering."""
+        shown = words if longest is None or len(words) <= longest else _shortened(words, longest)
         whole = Markup("<title>{}</title>").format(words) if shown != words else ""
         weight = Markup(' font-weight="600"') if bold else ""
         self._parts.append(
@@ -114,6 +114,12 @@ class Drawing:
     def markup(self) -> Markup:
         """The picture, to be put into a page."""
         return self._head + Markup("\n").join([Markup(""), *self._parts, Markup("</svg>")])
+
+
+def _shortened(words: str, longest: int) -> str:
+    """Beginning and end: names of one family differ in either."""
+    end = longest // 3
+    return f"{words[: longest - end - 1]}…{words[-end:]}"
 
 
 def _dash(dash: str) -> Markup:

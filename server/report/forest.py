@@ -13,14 +13,14 @@ from server.report.model import Coefficient
 from server.report.numerals import fixed, interval
 from server.report.performance import schemes
 
-HOSPITALS_A_FIGURE = 24
+HOSPITALS_A_FIGURE = 20
 LARGEST_SHOWN = 20
 _LEFT, _RIGHT, _WIDTH = 240, 640, 820
 _ROW = 17
 
 
 def draw_forest(results: Mapping[str, Any]) -> list[Markup]:
-    """AUC by hospital for every held-out scheme, 24 hospitals a figure; the totals close each figure."""
+    """AUC by hospital for every held-out scheme, 20 hospitals a figure; the totals close each figure."""
     found = results["performance"]
     drawn = [s for s in schemes(results) if s != APPARENT] or schemes(results)
     hospitals = list(dict.fromkeys(h for s in drawn for h in found[s]["by_site"]))

@@ -37,6 +37,7 @@ class Asked:
     model: str
     hospitals: int
     repeated: bool
+    transductive: bool
     with_errors: bool
     events_a_column: str
 
@@ -86,6 +87,7 @@ def _asked(results: Mapping[str, Any], study: Study, used: Sequence[model.Coeffi
         model=_lower_first(model.penalty(results)),
         hospitals=sum(site["in_final_roster"] for site in results["sites"].values()),
         repeated=any(scheme["repeats"] > 1 for scheme in results["performance"].values()),
+        transductive=any(scheme["transductive"] for scheme in results["performance"].values()),
         with_errors=results["model"]["standard_errors"] is not None,
         events_a_column=numerals.significant(events / len(used), 2) if used else "–",
     )

@@ -118,10 +118,14 @@ def harmonisation(results: Mapping[str, Any]) -> str:
         )
     method = {"combat": "ComBat", "covbat": "CovBat"}.get(found["method"], found["method"])
     kept = f", keeping the effect of {', '.join(found['covariates'])}" if found["covariates"] else ""
-    left_alone = f" {len(found['left_alone'])} features were left as they are." if found["left_alone"] else ""
+    alone = len(found["left_alone"])
+    left_alone = f" {alone} {'feature was' if alone == 1 else 'features were'} left as before." if alone else ""
+    batch = {"hospital": "hospitals", "hospital+scanner": "hospitals and their scanners"}
+    between = found["batch"]
+    between = f"the levels of {', '.join(between)}" if isinstance(between, list) else batch.get(between, between)
     return (
-        f"Differences between the levels of ‘{found['batch']}’ were removed from the image features by "
-        f"{method}{kept}; coefficients of these features hold for harmonised values.{left_alone}"
+        f"Differences between {between} were removed from the image features by {method}{kept}; "
+        f"coefficients of these features hold for harmonised values.{left_alone}"
     )
 
 

@@ -129,6 +129,8 @@ def _headline(found: Mapping[str, Any], name: str, title: str, of: str) -> Headl
         f"Of a patient with and a patient without {of}, the one with it gets the higher risk in "
         f"{100 * auc['value']:.0f} of 100 pairs. Each patient is judged by a model fitted without {fitted_without}."
     )
+    if found[name]["transductive"]:
+        meaning += " That hospital's own values, without outcomes, served to harmonise it."
     return Headline(title, scheme, fixed(auc["value"], 2), _limits(auc), meaning)
 
 

