@@ -7,7 +7,7 @@ WHEELS := .build/wheels
 EXTRAS := ray,images,networks,dev
 PIP_FLAGS := --disable-pip-version-check --quiet
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test test-slow lint bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -33,8 +33,14 @@ demo: $(INSTALLED)  ## four synthetic hospitals, one federated study, one report
 	$(BIN)/hepafed demo-data demo/hospitals --sites 4 --patients 60 --seed 7 --overwrite
 	$(BIN)/hepafed simulate demo/hospitals/study.yaml --sites demo/hospitals --out demo/report --overwrite
 
-test: lint  ## lint, then the whole test suite
-	$(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
+test: lint  ## lint, then the test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(PYTEST_FLAGS)
+
+test-slow: $(INSTALLED)  ## the tests that take minutes: twenty seeds of diagnostics, Flower's own engine
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow $(PYTEST_FLAGS)
+
+bench: $(INSTALLED)  ## ComBat in a federation against pooled neuroHarmonize: seconds and memory, about a minute
+	$(BIN)/python benchmarks/harmonisation.py
 
 lint: $(INSTALLED)  ## ruff and the type checker over all packages
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,12 +22,15 @@ from client.rows import Rows
 from client.site import Site, open_site
 from client.store import Store
 from client.view import Views
+from client.view_bytes import read_views
 from common import wire
 from common.errors import Code, HospitalError, StudyError
-from common.query import Answer, Query, View, canonical_json
+from common.query import Answer, Query, canonical_json
 from common.study import Study
 
 LOG = "hospital.log"
+ROLL_CALL = "roll_call"
+FEWEST_HOSPITALS = 3
 
 
 @dataclass(frozen=True)
@@ -81,26 +84,58 @@ def _answer(site: Site, query: Query, views: list[bytes], log: logging.Logger) -
 
 def _answer_once(site: Site, store: Store, query: Query, views: list[bytes], log: logging.Logger) -> bytes:
     """Answer a question that is new under this roster; send what was sent before to one that is not."""
-    for view in views:
-        store.keep_view(View.from_bytes(view).hash, view)
     study = _study(query, store)
+    for view in read_views(views):
+        store.keep_view(view.hash, view.to_bytes())
     roster = canonical_json(sorted(query.roster))
-    answered = store.answered(query.question, roster)
+    answered = store.answered(study.hash, query.question, roster)
     if answered.answer is not None and query.name != "own_copy":
         return answered.answer
-    alone = query.disclosure == "single hospital" or answered.under_another_roster
-    if alone and not site.single_hospital_sums:
+    _check_roster(site, query, answered.under_another_roster)
+    cohort = _cohort(site, study, store, log)
+    secret = "" if site.lower_profile else store.secret("folds")
+    members = Members(site.name, study, cohort, secret, "lower" if site.lower_profile else "full")
+    answer = queries.answer(Rows(site, members, Views(members, store), query))
+    packed = wire.answer_to_bytes(_once_in_clear(answer, store, query))
+    store.keep_answer(study.hash, query.question, roster, packed, site.single_hospital_sums)
+    return packed
+
+
+def _check_roster(site: Site, query: Query, another: bool) -> None:
+    """Who is in the room: this hospital, with enough others, and no other room before."""
+    if query.name == ROLL_CALL:
+        return
+    hospitals = set(query.roster)
+    if len(hospitals) != len(query.roster) or site.name not in hospitals or len(hospitals) < FEWEST_HOSPITALS:
+        raise HospitalError(
+            Code.BAD_PARAMETERS,
+            f"the roster {list(query.roster)} must name {site.name} and {FEWEST_HOSPITALS - 1} others, once each",
+        )
+    alone = query.disclosure == "single hospital"
+    if (alone or another) and not site.single_hospital_sums:
         raise HospitalError(
             Code.SINGLE_HOSPITAL,
             "the answer would let this hospital's own sums be derived "
-            "(leave one hospital out, or a second roster for a question already answered); "
+            "(leave one hospital out, a reference hospital, or a second roster in a study that has been answered); "
             "site.yaml does not allow it (policy: single_hospital_sums: true)",
         )
-    cohort = _cohort(site, study, store, log)
-    members = Members(site.name, study, cohort)
-    packed = wire.answer_to_bytes(queries.answer(Rows(site, members, Views(members, store), query)))
-    store.keep_answer(query.question, roster, packed)
-    return packed
+    if alone and len(hospitals) <= FEWEST_HOSPITALS and not site.lower_profile:
+        raise HospitalError(
+            Code.SINGLE_HOSPITAL,
+            f"single-hospital sums need {FEWEST_HOSPITALS + 1} hospitals, not {len(hospitals)}",
+        )
+
+
+def _once_in_clear(answer: Answer, store: Store, query: Query) -> Answer:
+    """Own AUC and calibration leave in clear once a study and scheme; a second model's are left out."""
+    disclosed = answer.disclosed
+
+    def first(figures: dict[str, tuple[float, float]], kind: str) -> dict[str, tuple[float, float]]:
+        may = store.may_say_in_clear
+        return {s: f for s, f in figures.items() if may(query.study, f"{kind} {s}", query.question)}
+
+    kept = {"auc": first(disclosed.auc, "auc"), "calibration": first(disclosed.calibration, "calibration")}
+    return replace(answer, disclosed=disclosed.model_copy(update=kept))
 
 
 def _study(query: Query, store: Store) -> Study:
@@ -122,7 +157,7 @@ def _study(query: Query, store: Store) -> Study:
 def _parse_study(content: str) -> Study:
     try:
         return Study.from_content(json.loads(content), "the study that the coordinator sent")
-    except (ValueError, StudyError) as error:
+    except (ValueError, RecursionError, StudyError) as error:
         raise HospitalError(Code.WRONG_STUDY, str(error)) from None
 
 

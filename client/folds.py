@@ -1,6 +1,7 @@
 """Which of a hospital's patients a split trains on and which it holds out.
 
-The hospital assigns folds itself, from the study's seed and its own name; nothing else selects rows.
+The hospital assigns folds itself, from the study's seed, its own name and a secret that never leaves it; nothing else
+selects rows. Without the secret, totals over enough known folds could be solved for single patients.
 """
 
 import hashlib
@@ -12,13 +13,15 @@ from common.query import LEAVE_OUT
 from common.splits import FINAL
 
 
-def assign_folds(strata: np.ndarray, folds: int, seed: int, repeat: int, hospital: str) -> np.ndarray:
+def assign_folds(
+    strata: np.ndarray, folds: int, seed: int, repeat: int, hospital: str, secret: str = ""
+) -> np.ndarray:
     """The fold of every patient: stratified, balanced, and the same on every machine.
 
     Patients of each stratum are shuffled and dealt out in turn; the next stratum starts where the last one
     stopped, so that the folds' sizes differ by one at the most.
     """
-    digest = hashlib.sha256(f"folds/{seed}/{repeat}/{hospital}".encode()).digest()
+    digest = hashlib.sha256(f"folds/{seed}/{repeat}/{hospital}/{secret}".encode()).digest()
     shuffle = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
     fold = np.empty(len(strata), dtype=np.int64)
     dealt = int(shuffle.integers(folds))
@@ -30,7 +33,7 @@ def assign_folds(strata: np.ndarray, folds: int, seed: int, repeat: int, hospita
     return fold
 
 
-def held_out(split: str, strata: np.ndarray, folds: int, seed: int, hospital: str) -> np.ndarray:
+def held_out(split: str, strata: np.ndarray, folds: int, seed: int, hospital: str, secret: str = "") -> np.ndarray:
     """A mask of the patients that a split holds out; for `final`, which trains on all, all of them."""
     patients = len(strata)
     if split == FINAL:
@@ -40,12 +43,12 @@ def held_out(split: str, strata: np.ndarray, folds: int, seed: int, hospital: st
     _, repeat, fold = _kfold(split)
     if not 0 <= fold < folds:
         raise HospitalError(Code.BAD_PARAMETERS, f"the split {split!r} is not one of this study's {folds} folds")
-    return assign_folds(strata, folds, seed, repeat, hospital) == fold
+    return assign_folds(strata, folds, seed, repeat, hospital, secret) == fold
 
 
-def training(split: str, strata: np.ndarray, folds: int, seed: int, hospital: str) -> np.ndarray:
+def training(split: str, strata: np.ndarray, folds: int, seed: int, hospital: str, secret: str = "") -> np.ndarray:
     """A mask of the patients that a split trains on."""
-    mask = held_out(split, strata, folds, seed, hospital)
+    mask = held_out(split, strata, folds, seed, hospital, secret)
     return mask if split == FINAL else ~mask
 
 

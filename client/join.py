@@ -65,7 +65,7 @@ def harmonise_here(site: Site, model: FrozenModel, out: Path, *, mean_only: bool
         Where the hospital's files do not hold what the model needs.
     """
     cohort, notes = _as_the_model_needs(read_cohort(site, model.study, outcome_needed=False), model, site)
-    members = Members(site.name, model.study, cohort)
+    members = Members(site.name, model.study, cohort, guard="none")
     steps = _for_a_newcomer(model, mean_only)
     views = Views(members, _InTheModel(out, steps))
     try:
@@ -125,11 +125,13 @@ def _advice(view: View, views: Views, members: Members, model: FrozenModel) -> l
         return []
     fitted = views.fitted(view, FINAL)
     before = views.matrix(view.parent, FINAL)
+    numbers = fitted.numbers("features")
+    harmonised = model.features[: len(numbers)]  # after them stand features that were left out as too rare
     parameters = replace(
-        harmonise.parameters_of(fitted), feature_names=model.features, covariate_names=model.covariates
+        harmonise.parameters_of(fitted), feature_names=harmonised, covariate_names=model.covariates
     )
     covariates = harmonise.design(before, view.parameters)
-    features = before[:, fitted.numbers("features")]
+    features = before[:, numbers]
     advice = check_cells(covariates, features, parameters)
     if view.step == "levels":
         return advice + _on_levels(view, members)

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -9,14 +10,19 @@ from client.cohort.cohort import Cohort
 from client.folds import held_out, training
 from common.study import Study
 
+Guard = Literal["full", "lower", "none"]
+"""Who asks: a coordinator; `simulate` on one machine (few gaps may be imputed by regression); the hospital itself."""
+
 
 @dataclass(frozen=True)
 class Members:
-    """The patients of one hospital's cohort in one study."""
+    """The patients of one hospital's cohort in one study; `secret` keeps others from working out their folds."""
 
     hospital: str
     study: Study
     cohort: Cohort
+    secret: str = ""
+    guard: Guard = "full"
 
     @property
     def strata(self) -> np.ndarray:
@@ -26,11 +32,15 @@ class Members:
 
     def training(self, split: str) -> np.ndarray:
         """A mask of the patients that a split trains on."""
-        return training(split, self.strata, self.study.validation.folds, self.study.seed, self.hospital)
+        return training(
+            split, self.strata, self.study.validation.folds, self.study.seed, self.hospital, self.secret
+        )
 
     def held_out(self, split: str) -> np.ndarray:
         """A mask of the patients that a split holds out."""
-        return held_out(split, self.strata, self.study.validation.folds, self.study.seed, self.hospital)
+        return held_out(
+            split, self.strata, self.study.validation.folds, self.study.seed, self.hospital, self.secret
+        )
 
     def batches(self) -> np.ndarray:
         """The batch of every patient within this hospital: all one, or by scanner."""
@@ -49,7 +59,7 @@ class Members:
 
     def calibration_half(self) -> np.ndarray:
         """A mask of one half of the patients, drawn without looking at their outcome."""
-        digest = hashlib.sha256(f"calibration/{self.study.seed}/{self.hospital}".encode()).digest()
+        digest = hashlib.sha256(f"calibration/{self.study.seed}/{self.hospital}/{self.secret}".encode()).digest()
         order = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32)).permutation(len(self.cohort.ids))
         half = np.zeros(len(order), dtype=bool)
         half[order[: len(order) // 2]] = True

@@ -1,7 +1,8 @@
 """What a query may look at: the patients of one cohort, by split, through one view."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -11,6 +12,7 @@ from client.members import Members
 from client.site import Site
 from client.steps import Fitted
 from client.view import Views
+from client.view_rules import check_covariates
 from common.errors import Code, HospitalError
 from common.query import Query
 from common.splits import schemes_of, splits_of, splits_of_scheme
@@ -40,6 +42,8 @@ class Rows:
         unknown = [s for s in self.query.splits if s not in splits_of(self.study, self.query.roster)]
         if unknown:
             raise HospitalError(Code.BAD_PARAMETERS, f"the study has no split {unknown[0]!r}")
+        if len(set(self.query.splits)) != len(self.query.splits):
+            raise HospitalError(Code.BAD_PARAMETERS, f"query {self.query.name!r}: a split is named twice")
 
     def tables(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Matrix and outcome of the query's row set, split by split."""
@@ -58,8 +62,9 @@ class Rows:
         score = np.full(len(self.cohort.ids), np.nan)
         for split, chosen in self.held_out_of(scheme):
             score[chosen] = self.linear_predictor(split)[chosen]
-        known = ~np.isnan(score)
-        return score[known], self.cohort.outcome[known]
+        if np.isnan(score).any():
+            raise HospitalError(Code.BAD_PARAMETERS, f"{scheme}: the model does not score every patient")
+        return score, self.cohort.outcome
 
     def probabilities(self, scheme: str) -> tuple[np.ndarray, np.ndarray]:
         """The held-out predicted probability of every patient of a scheme, and the outcomes."""
@@ -68,7 +73,22 @@ class Rows:
 
     def linear_predictor(self, split: str) -> np.ndarray:
         """The linear predictor of every patient of the cohort by the model of one split."""
+        if self.views.chain(self._view())[0].step != "linear":
+            raise HospitalError(
+                Code.BAD_PARAMETERS, f"the query {self.query.name!r} needs a view that ends in a linear model"
+            )
         return self._matrix(split)[:, 0]
+
+    def width(self) -> int | None:
+        """How many columns the query's view has; None without a view."""
+        return None if self.query.view is None else self.views.width(self.query.view)
+
+    def refuse_other_covariates(self, covariates: Sequence[int], smooth: Mapping[str, Any]) -> None:
+        """Refuse what the study does not harmonise, or not with these covariates and curves."""
+        if self.study.harmonisation.method == "none":
+            raise HospitalError(Code.BAD_PARAMETERS, "the study does not harmonise")
+        names = [str(name) for name in self.views.chain(self._view())[-1].parameters["columns"]]
+        check_covariates(self.study, names, covariates, smooth)
 
     def refuse_weights_on_few_patients(self, weights: np.ndarray) -> None:
         """Refuse weights that single out patients: effective size (Σw)²/Σw² below the hospital's floor."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from client.members import Members
 from common.errors import Code, HospitalError
-from common.query import View
+from common.query import SMALLEST_DIFFERENCE, View
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def impute(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
     """Fill missing values: with the mean, or by regression on the mean-filled predictors.
 
     Arrays: `fill` (columns; NaN leaves the gaps of a column open); for regression also `coefficients` (targets ×
-    (1 + predictors)), whose targets and predictors are column numbers in the parameters.
+    (1 + predictors)), whose targets and predictors are column numbers in the parameters. A column with fewer than ten
+    gaps at this hospital is filled with the mean all the same.
     """
     fill = fitted.array("fill")
     fitted.require(fill.shape == (matrix.shape[1],), "one fill value a column")
@@ -58,8 +59,12 @@ def impute(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
     fitted.require(coefficients.shape == (len(targets), 1 + len(predictors)), "coefficients for every target")
     design = np.column_stack([np.ones(len(matrix)), filled[:, predictors]])
     result = filled.copy()
+    fewest = SMALLEST_DIFFERENCE if fitted.members.guard == "full" else 0
+    own = len(fitted.members.cohort.ids)  # second measurements stand below the cohort's rows
     for target, beta in zip(targets, coefficients, strict=True):
         gaps = missing[:, target]
+        if gaps[:own].sum() < fewest:  # coefficients for one patient's gap would read that patient's values
+            continue
         result[gaps, target] = design[gaps] @ beta
     return result
 

@@ -4,6 +4,7 @@ Queries are pure, conversations are durable: studies and views are kept by hash,
 with the roster it was answered under, and the cohort of a study is frozen by the digest of its rows.
 """
 
+import secrets
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -16,9 +17,17 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS studies  (hash TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS views    (hash TEXT PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS cohorts  (study TEXT PRIMARY KEY, digest TEXT NOT NULL, frozen_at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS answered (question TEXT NOT NULL, roster TEXT NOT NULL, answer BLOB NOT NULL,
-                                     answered_at TEXT NOT NULL, PRIMARY KEY (question, roster));
+CREATE TABLE IF NOT EXISTS answered (study TEXT NOT NULL, question TEXT NOT NULL, roster TEXT NOT NULL,
+                                     answer BLOB NOT NULL, answered_at TEXT NOT NULL,
+                                     PRIMARY KEY (question, roster));
+CREATE TABLE IF NOT EXISTS in_clear (study TEXT NOT NULL, figure TEXT NOT NULL, question TEXT NOT NULL,
+                                     PRIMARY KEY (study, figure));
+CREATE TABLE IF NOT EXISTS secrets  (purpose TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+
+OTHER_ROSTER = "SELECT 1 FROM answered WHERE study = ? AND roster NOT IN (?, ?)"
+NOBODY = "[]"
+"""The roster of a roll call, which is asked before there is one."""
 
 
 @dataclass(frozen=True)
@@ -79,21 +88,40 @@ class Store:
                 "put the files back as they were, or ask the coordinator for a new version of the study",
             )
 
-    def answered(self, question: str, roster: str) -> Answered:
-        """What this hospital has said to a question so far."""
+    def answered(self, study_hash: str, question: str, roster: str) -> Answered:
+        """What this hospital has said to a question, and whether another roster got any answer in the study."""
         row = self._first("SELECT answer FROM answered WHERE question = ? AND roster = ?", question, roster)
-        other = self._first("SELECT 1 FROM answered WHERE question = ? AND roster <> ?", question, roster)
-        return Answered(answer=None if row is None else bytes(row[0]), under_another_roster=other is not None)
-
-    def keep_answer(self, question: str, roster: str, answer: bytes) -> None:
-        """Keep an answer before it leaves; asked again, the same bytes are sent."""
-        now = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
-        self._run(
-            f"INSERT OR IGNORE INTO answered VALUES (?, ?, ?, {now})",  # noqa: S608
-            question,
-            roster,
-            answer,
+        return Answered(
+            answer=None if row is None else bytes(row[0]),
+            under_another_roster=self._first(OTHER_ROSTER, study_hash, roster, NOBODY) is not None,
         )
+
+    def keep_answer(self, study_hash: str, question: str, roster: str, answer: bytes, other_rosters: bool) -> None:
+        """Keep an answer before it leaves; asked again, the same bytes are sent.
+
+        Where other rosters are not allowed, an answer that was given under one in the meantime is an error.
+        """
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            other = self._database.execute(OTHER_ROSTER, (study_hash, roster, NOBODY)).fetchone()
+            if other is not None and roster != NOBODY and not other_rosters:
+                raise HospitalError(Code.SINGLE_HOSPITAL, "another roster got an answer in this study meanwhile")
+            self._database.execute(
+                "INSERT OR IGNORE INTO answered VALUES (?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
+                (study_hash, question, roster, answer),
+            )
+
+    def may_say_in_clear(self, study_hash: str, figure: str, question: str) -> bool:
+        """Whether a figure in clear may leave: once a study, with the first question that asks for it."""
+        self._run("INSERT OR IGNORE INTO in_clear VALUES (?, ?, ?)", study_hash, figure, question)
+        row = self._first("SELECT question FROM in_clear WHERE study = ? AND figure = ?", study_hash, figure)
+        return row is not None and row[0] == question
+
+    def secret(self, purpose: str) -> str:
+        """A secret of this hospital's, made when it is first needed."""
+        self._run("INSERT OR IGNORE INTO secrets VALUES (?, ?)", purpose, secrets.token_hex(32))
+        row = self._first("SELECT value FROM secrets WHERE purpose = ?", purpose)
+        return str(row[0]) if row is not None else ""
 
     def _run(self, statement: str, *values: object) -> None:
         with self._lock:

@@ -11,10 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from client import harmonise, steps
+from client import harmonise, steps, view_rules, view_values
 from client.cohort.cohort import Cohort
 from client.members import Members
 from client.steps import Fitted, Step
+from client.view_bytes import read_view
 from common.errors import Code, HospitalError
 from common.query import View
 from common.study import Study
@@ -22,17 +23,31 @@ from common.variables import INDICATOR, Variable
 
 CACHE_BYTES = 512 * 2**20
 
+
+def _held_against_own_values(step: Step) -> Step:
+    def guarded(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
+        view_values.check_before(matrix, fitted)
+        result = step(matrix, fitted)
+        view_values.check_after(matrix, result, fitted)
+        return result
+
+    return guarded
+
+
 STEPS: dict[str, Step] = {
-    "impute": steps.impute,
-    "transform": harmonise.transform,
-    "combat": harmonise.combat,
-    "levels": harmonise.levels,
-    "covbat": harmonise.covbat,
-    "residuals": harmonise.residual_table,
-    "residual_scores": harmonise.residual_scores,
-    "select": steps.select,
-    "scale": steps.scale,
-    "linear": steps.linear,
+    name: _held_against_own_values(step)
+    for name, step in {
+        "impute": steps.impute,
+        "transform": harmonise.transform,
+        "combat": harmonise.combat,
+        "levels": harmonise.levels,
+        "covbat": harmonise.covbat,
+        "residuals": harmonise.residual_table,
+        "residual_scores": harmonise.residual_scores,
+        "select": steps.select,
+        "scale": steps.scale,
+        "linear": steps.linear,
+    }.items()
 }
 
 _TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -93,22 +108,37 @@ class Views:
         self._study: Study = members.study
         self._cohort: Cohort = members.cohort
         self._store = store
+        self._key = f"{store.path} {self._study.hash} {self._cohort.digest} {members.guard}"
+        self._chains: dict[str, list[View]] = {}
+        self._widths: dict[str, int] = {}
 
     def matrix(self, view_hash: str, split: str) -> np.ndarray:
         """All patients of the cohort as the view shows them for one split; read-only."""
-        key = (f"{self._store.path} {self._cohort.digest}", view_hash, split)
+        key = (self._key, view_hash, split)
         matrix = _CACHE.get(key)
         if matrix is None:
-            matrix = self._resolve(View.from_bytes(self._store.view(view_hash)), split)
+            matrix = self._resolve(self.chain(view_hash)[0], split)
             _CACHE.put(key, matrix)
         return matrix
 
     def chain(self, view_hash: str) -> list[View]:
-        """A view and all that it builds on, the root last."""
-        views = [View.from_bytes(self._store.view(view_hash))]
-        while views[-1].parent is not None:
-            views.append(View.from_bytes(self._store.view(views[-1].parent)))
-        return views
+        """A view and all that it builds on, the root last; HospitalError where the study has no such chain."""
+        if view_hash not in self._chains:
+            views = [read_view(self._store.view(view_hash))]
+            while (parent := views[-1].parent) is not None and len(views) <= view_rules.LONGEST_CHAIN:
+                views.append(read_view(self._store.view(parent)))
+            self._widths[view_hash] = view_rules.check_chain(views, self._members)
+            for view in views:
+                view_values.check_numbers(view)
+            self._chains |= {view.hash: views[place:] for place, view in enumerate(views)}
+        return self._chains[view_hash]
+
+    def width(self, view_hash: str) -> int:
+        """How many columns a view has."""
+        if view_hash not in self._widths:
+            chain = self.chain(view_hash)
+            self._widths[view_hash] = view_rules.check_chain(chain, self._members)
+        return self._widths[view_hash]
 
     def fitted(self, view: View, split: str) -> Fitted:
         """One split of a view, at this hospital."""
@@ -120,11 +150,7 @@ class Views:
 
     def _resolve(self, view: View, split: str) -> np.ndarray:
         if view.parent is None:
-            if view.step != "columns":
-                raise HospitalError(Code.BAD_PARAMETERS, f"a view begins with its columns, not with {view.step!r}")
-            return self._columns([str(name) for name in view.parameters.get("columns", [])])
-        if view.step not in STEPS:
-            raise HospitalError(Code.BAD_PARAMETERS, f"there is no view step {view.step!r}")
+            return self._columns([str(name) for name in view.parameters["columns"]])
         return STEPS[view.step](self.matrix(view.parent, split), self.fitted(view, split))
 
     def _columns(self, names: list[str]) -> np.ndarray:

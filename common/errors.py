@@ -21,10 +21,9 @@ class Code(StrEnum):
     COVARIATE_IS_OUTCOME = "covariate_equals_the_outcome"
     UNKNOWN_LEVEL = "unknown_level"
     OUT_OF_RANGE = "many_values_out_of_range"
-    NO_PATIENTS = "no_patients_after_criteria"
     BAD_SITE_FILE = "bad_site_file"
     # the hospital's rules
-    TOO_FEW_PATIENTS = "too_few_patients"
+    TOO_FEW_PATIENTS = "too_few_patients"  # none, too: a code of its own would tell 0 from 1 to 9
     SINGLE_HOSPITAL = "single_hospital_sums_not_approved"
     COHORT_CHANGED = "cohort_changed_since_it_was_frozen"
     BAD_PARAMETERS = "parameters_outside_their_bounds"

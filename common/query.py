@@ -7,6 +7,7 @@ figures about the hospital itself (DISCLOSURE.md).
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,9 @@ RowSet = Literal["training", "held_out"]
 DisclosureClass = Literal["masked total", "single hospital"]
 
 SMALLEST_CELL = 5
+SMALLEST_DIFFERENCE = 10
+"""Two totals that can be subtracted are over the same patients, or over ten and more that differ."""
+
 SMALLEST_FOR_A_MEDIAN = 10
 SMALLEST_CLASS_FOR_OWN_AUC = 10
 
@@ -119,7 +123,7 @@ class View:
 class _QueryHead(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str
+    name: str = Field(pattern=r"^[a-z_]{1,40}$")
     study: str
     splits: tuple[str, ...]
     rows: RowSet
@@ -179,7 +183,7 @@ class Query:
     @property
     def disclosure(self) -> DisclosureClass:
         """Whether one hospital's own sums can be derived from the totals that are asked for."""
-        leaves_out = any(split.startswith(LEAVE_OUT) for split in self.splits) and self.rows == "training"
+        leaves_out = any(split.startswith(LEAVE_OUT) for split in self.splits)
         return "single hospital" if leaves_out or self.name in OF_ONE_HOSPITAL else "masked total"
 
 
@@ -195,6 +199,11 @@ def two_significant(value: float) -> float:
     return round(value, 1 - floor(log10(abs(value))))
 
 
+MOST_SCANNERS = 20
+SCANNER_NAME = r"[\w .+/()-]{1,64}"
+"""What a scanner's model looks like; a free text could name a patient."""
+
+
 class Disclosed(BaseModel):
     """The closed list of figures that a hospital sends in clear about itself.
 
@@ -207,7 +216,7 @@ class Disclosed(BaseModel):
     patients: int | None = Field(default=None, ge=0)
     events: int | None = Field(default=None, ge=SMALLEST_CELL)
     missing: dict[str, int] = {}
-    scanners: tuple[str, ...] = ()
+    scanners: tuple[str, ...] = Field(default=(), max_length=MOST_SCANNERS)
     features: tuple[str, ...] = ()
     fingerprint: dict[str, str] = {}
     medians: dict[str, float] = {}
@@ -221,6 +230,8 @@ class Disclosed(BaseModel):
             raise ValueError(f"a count of missing values below {SMALLEST_CELL} must be suppressed")
         if any(two_significant(m) != m for m in self.medians.values()):
             raise ValueError("a disclosed median has more than two significant digits")
+        if any(not re.fullmatch(SCANNER_NAME, name) for name in self.scanners):
+            raise ValueError("a scanner is called by a text that is no name of a model")
         for pairs in (self.auc, self.calibration):
             if any(round(v, 3) != v for pair in pairs.values() for v in pair):
                 raise ValueError("a disclosed AUC or calibration figure has more than three decimals")

@@ -1,6 +1,7 @@
 """Reading the YAML files that people write, and saying what is wrong in them: file, line, field and cure."""
 
 import difflib
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any, get_args
@@ -38,7 +39,8 @@ def read_yaml(path: Path) -> tuple[Any, dict[Place, int]]:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):  # a few nested ones can stand for a file of any size
-                raise StudyError(f"{path}: '*{event.anchor}' repeats another place; write the value out")
+                where = f"{path}, line {event.start_mark.line + 1}" if event.start_mark is not None else path
+                raise StudyError(f"{where}: '*{event.anchor}' repeats another place; write the value out")
         content = yaml.safe_load(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
@@ -91,7 +93,19 @@ def describe_faults(error: ValidationError, source: str, lines: dict[Place, int]
         else:
             faults.append((place, _say(fault, place, model)))
     faults.sort(key=lambda fault: _line_of(fault[0], lines) or 0)
-    return "\n".join(dict.fromkeys(_located(source, lines, place, said) for place, said in faults))
+    return "\n".join(dict.fromkeys(_located(source, lines, place, said) for place, said in _joined(faults)))
+
+
+def _joined(faults: list[tuple[Place, str]]) -> list[tuple[Place, str]]:
+    """What a value of several types could be instead, in one sentence."""
+    cures: dict[tuple[Place, str], list[str]] = {}
+    for place, said in faults:
+        found, _, cure = said.partition("; ") if said.startswith("found ") else (said, "", "")
+        cures.setdefault((place, found), []).append(cure)
+    return [
+        (place, "; ".join(filter(None, [found, " or ".join(dict.fromkeys(cure))])))
+        for (place, found), cure in cures.items()
+    ]
 
 
 def _located(source: str, lines: dict[Place, int], place: Place, said: str) -> str:
@@ -151,11 +165,16 @@ def _say(fault: Any, place: Place, model: type[BaseModel]) -> str:
         return "YAML reads yes, no, on, off, true and false as switches; put the text in quotes, e.g. 'yes'"
     if kind == "string_type" and isinstance(found, date):
         return f"YAML reads {found} as a date; put it in quotes"
+    if kind == "invalid_key" and isinstance(found, int):
+        return f"found the field {found}; a comma parts fields here: write numbers with a point, e.g. 1.0, not 1,0"
+    if kind in ("float_parsing", "int_parsing") and _DECIMAL_COMMA.fullmatch(str(found)):
+        return f"found {found!r}; write a decimal point: {found.replace(',', '.')}"
     if kind in _SHAPES:
         return f"found {found!r}; {_SHAPES[kind]}"
     return f"found {found!r}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
 
 
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 _SECTION = "this is a section: write 'field: value' lines below it"
 _SHAPES = {
     "model_type": _SECTION,
@@ -163,6 +182,8 @@ _SHAPES = {
     "dict_type": _SECTION,
     "list_type": "write a list, e.g. [a, b]",
     "tuple_type": "write a list, e.g. [0, 100]",
+    "float_parsing": "write a number, e.g. 1.0",
+    "int_parsing": "write a whole number",
     "string_pattern_mismatch": "write letters, digits, - _ . only, a letter or digit first, at most 63 of them",
 }
 

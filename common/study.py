@@ -9,64 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from common.criteria import Cohort, misfits, nobody_can_meet
 from common.errors import StudyError
 from common.harmonising import Harmonisation
+from common.outcomes import BinaryOutcome, Outcome, SurvivalOutcome
 from common.query import canonical_json
 from common.strict_yaml import Misfits, Place, describe_faults, read_yaml
-from common.variables import INDICATOR, Labels, Level, Strict, Variable
+from common.variables import INDICATOR, NUMERIC, Labels, Strict, Variable
 
 Column = Annotated[str, Field(min_length=1)]
-
-
-class BinaryOutcome(Strict):
-    """An outcome that a patient has or has not."""
-
-    kind: Literal["binary"]
-    column: Column = Field(
-        description="column of patients.csv that holds 0 and 1 (or the two levels in variables)"
-    )
-
-
-class MulticlassOutcome(Strict):
-    """An outcome of three or more classes."""
-
-    kind: Literal["multiclass"]
-    column: Column = Field(description="column of patients.csv; its levels are listed under variables")
-
-
-class SurvivalOutcome(Strict):
-    """A time to an event, with censoring."""
-
-    kind: Literal["survival"]
-    time: Column = Field(description="column with the time in days from time zero to event or last contact")
-    event: Column = Field(description="column with 1 for an event, 0 for censored")
-
-
-Outcome = Annotated[BinaryOutcome | MulticlassOutcome | SurvivalOutcome, Field(discriminator="kind")]
-
-
-class Criterion(Strict):
-    """Which patients belong to the cohort; a patient must meet every criterion."""
-
-    column: Column
-    at_least: float | None = None
-    at_most: float | None = None
-    one_of: list[Level] | None = None
-    known: bool | None = Field(None, description="true: the value must not be missing")
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "Criterion":
-        if all(v is None for v in (self.at_least, self.at_most, self.one_of, self.known)):
-            raise ValueError("a criterion needs at_least, at_most, one_of or known")
-        if self.known is False:
-            raise ValueError("known: false would ask for patients without the value; leave the criterion out")
-        return self
-
-
-class Cohort(Strict):
-    """The patients that the study is about."""
-
-    include: list[Criterion] = []
 
 
 class Predictors(Strict):
@@ -162,6 +113,7 @@ class LostHospital(Strict):
     )
 
 
+ID = "id"
 TUMOUR_SIZE = re.compile(r"tumou?r_?(size|diameter)", re.IGNORECASE)
 HOSPITAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -200,6 +152,7 @@ class Study(Strict):
         outcome, outcome_columns, clinical = self.outcome, self.outcome_columns(), self.predictors.clinical
         if len(set(outcome_columns)) != len(outcome_columns):
             yield ("outcome", "event"), f"{outcome_columns[1]} is the time already: name the column of events"
+        yield from self._asks_for_the_id()
         for column in sorted(set(outcome_columns) & set(clinical)):
             yield ("predictors", "clinical"), f"{column} is the outcome: take it out"
         for column in sorted({name for name in clinical if clinical.count(name) > 1}):
@@ -217,18 +170,37 @@ class Study(Strict):
                 yield ("harmonisation", "batch"), f"{column} is the outcome: write hospital"
             elif self.variable(column).type != "category":
                 yield ("harmonisation", "batch"), f"{column}: give it type: category and levels under variables"
-        for index, criterion in enumerate(self.cohort.include):
-            bounded = criterion.at_least is not None or criterion.at_most is not None
-            if bounded and self.variable(criterion.column).type == "category":
-                yield ("cohort", "include", index), "a category has no at_least or at_most: write one_of"
+        criteria = [(criterion, self.variable(criterion.column)) for criterion in self.cohort.include]
+        for index, (criterion, variable) in enumerate(criteria):
+            yield from (
+                (("cohort", "include", index, *place), said) for place, said in misfits(criterion, variable)
+            )
+        yield from ((("cohort", "include", index), said) for index, said in nobody_can_meet(criteria))
         declared = self.variables.get(outcome_columns[-1])
         if outcome.kind == "multiclass" and (declared is None or declared.type != "category"):
             yield ("variables", outcome_columns[-1]), "a multiclass outcome needs type: category and its levels"
         if outcome.kind != "multiclass" and declared is not None and declared.type != "binary":
             yield ("variables", outcome_columns[-1], "type"), f"found {declared.type}; this outcome needs binary"
+        time = outcome.time if isinstance(outcome, SurvivalOutcome) else None
+        if time in self.variables and self.variables[time].type not in NUMERIC:
+            yield ("variables", time, "type"), "a time is a number: write number or integer"
         fitting = {"binary": "logistic", "multiclass": "multinomial", "survival": "cox"}[outcome.kind]
         if self.model.kind != fitting:
             yield ("model", "kind"), f"{self.model.kind} does not fit a {outcome.kind} outcome: write {fitting}"
+
+    def _asks_for_the_id(self) -> Iterator[tuple[Place, str]]:
+        """A study that could look at the id could ask for a person."""
+        asked: list[tuple[Place, list[str]]] = [
+            (("outcome",), self.outcome_columns()),
+            (("cohort", "include"), [criterion.column for criterion in self.cohort.include]),
+            (("predictors", "clinical"), self.predictors.clinical),
+            (("harmonisation", "preserve"), self.harmonisation.preserve or []),
+            (("harmonisation", "batch"), self.harmonisation.levels),
+            (("variables",), list(self.variables)),
+        ]
+        for place, columns in asked:
+            if ID in columns:
+                yield place, f"{ID} names patients and is no column that a study may use: take it out"
 
     def outcome_columns(self) -> list[str]:
         """The columns of patients.csv that hold the outcome."""

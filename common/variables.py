@@ -4,8 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.texts import normal_text
+
 Level = Annotated[str, Field(min_length=1)]
 INDICATOR = ":missing"
+NUMERIC = ("number", "integer")
 
 
 class Strict(BaseModel):
@@ -56,9 +59,9 @@ class Variable(Strict):
             raise ValueError(f"a binary column has two levels, not {len(self.levels)}: the one meaning 0, then 1")
         if self.levels is not None and len(set(self.levels)) != len(self.levels):
             raise ValueError("a level is listed twice")
-        if self.type in ("number", "integer") and self.levels is not None:
+        if self.type in NUMERIC and self.levels is not None:
             raise ValueError("levels belong to type binary or category")
-        if self.transform != "none" and self.type not in ("number", "integer"):
+        if self.transform != "none" and self.type not in NUMERIC:
             raise ValueError(f"a {self.type} column cannot be transformed by {self.transform}")
         if self.transform in ("log10", "log") and self.range is not None and self.range[0] < 0:
             raise ValueError(f"{self.transform} needs values above 0, but the range starts at {self.range[0]:g}")
@@ -69,3 +72,14 @@ class Variable(Strict):
         if self.type == "category" and self.levels is not None:
             return [f"{name}={level}" for level in self.levels[1:]]
         return [name]
+
+    def level_indices(self) -> dict[str, int]:
+        """The texts that the study itself knows for a binary or category column, and the index that each becomes.
+
+        A binary column with named levels may hold 0 and 1 as well, unless its levels are named so: levels [1, 2]
+        make a 1 the first level.
+        """
+        named = {normal_text(level): index for index, level in enumerate(self.levels or [])}
+        if self.type == "binary" and not named.keys() & {"0", "1"}:
+            named |= {"0": 0, "1": 1}
+        return named

@@ -1,8 +1,10 @@
 """The command `hepafed`."""
 
+import json
+import traceback
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -11,6 +13,7 @@ from common.errors import HepafedError, StudyStopped
 from deploy.cli_site import site_app
 from deploy.cli_study import study_app
 
+LOG_LINES_SHOWN = 12
 EXAMPLE_ROOT = "Example: hepafed demo-data demo && hepafed simulate demo/study.yaml --sites demo --out report"
 
 app = typer.Typer(
@@ -24,6 +27,11 @@ app.add_typer(study_app, name="study")
 app.add_typer(site_app, name="site")
 out = Console()
 err = Console(stderr=True)
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print a line as it is; the terminal may wrap it, nobody else does."""
+    out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def fail(error: HepafedError) -> NoReturn:
@@ -93,42 +101,67 @@ def simulate_command(
     """Run a whole study on this machine: every hospital folder takes part as a hospital would.
 
     Writes report.html and results.json, and under sites/ what each hospital would keep on its own disk
-    (predictions.csv, its store and its log).
+    (predictions.csv, harmonised.csv, its store and its log).
+
+    The exit code is 0 when there is a report, 1 when the call or the study cannot be used, 2 when the study had to
+    stop.
 
     Example: hepafed simulate demo/study.yaml --sites demo --out report
     """
     from common.study import Study
     from deploy.live import Live
-    from deploy.simulation.simulate import Simulation, find_hospitals, last_words, prepare_out, simulate
+    from deploy.simulation.simulate import Simulation, find_hospitals, last_words, log_ends, prepare_out, simulate
     from server.results import NOT_YET_PROTECTED
 
     if engine not in ("process", "ray"):
         fail(HepafedError(f"--engine {engine}: write process or ray"))
     try:
         simulation = Simulation(Study.from_file(study), find_hospitals(sites), out_folder, engine)
-        prepare_out(out_folder, resume, overwrite)
+        prepare_out(out_folder, simulation.folders, resume, overwrite)
     except HepafedError as error:
         fail(error)
-    out.print(NOT_YET_PROTECTED, style="yellow", highlight=False, soft_wrap=True)
-    out.print(
-        "Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(NOT_YET_PROTECTED, "yellow")
+    say("Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.")
+    before = log_ends(simulation)
     try:
         with Live(out) as progress:
             simulate(simulation, progress)
     except HepafedError as error:
-        _say_last_words(last_words(simulation), simulation)
+        _say_last_words(last_words(simulation, before))
         fail(error)
-    _say_last_words(last_words(simulation), simulation)
-    out.print(f"Report: {out_folder / 'report.html'}", highlight=False, soft_wrap=True)
+    except Exception as error:  # a fault of ours: its trace belongs in a file, not on a physicist's screen
+        trace = out_folder / "coordinator" / "error.log"
+        trace.write_text(traceback.format_exc(), encoding="utf-8")
+        fail(
+            HepafedError(f"hepafed failed ({type(error).__name__}); the checkpoint is kept. Please report {trace}")
+        )
+    _say_last_words(last_words(simulation, before))
+    _say_outcome(json.loads((out_folder / "results.json").read_text(encoding="utf-8")))
+    say(f"Report: {out_folder / 'report.html'}")
 
 
-def _say_last_words(said: dict[str, str], simulation: "object") -> None:
+def _say_last_words(said: dict[str, list[str]]) -> None:
     """On one machine the hospitals' operator is the same person: show what their own logs say."""
-    for hospital, line in said.items():
-        err.print(f"{hospital}'s own log: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for hospital, lines in said.items():
+        shown = (
+            lines if len(lines) <= LOG_LINES_SHOWN else [*lines[:LOG_LINES_SHOWN], "… (the rest is in the log)"]
+        )
+        text = "\n  ".join(shown)
+        err.print(f"{hospital}'s own log: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_outcome(results: dict[str, Any]) -> None:
+    """Who took part, and what a reader must know."""
+    absent = results["left_out"] | {entry["hospital"]: entry["code"] for entry in results["lost"]}
+    everyone = set(results["sites"]) | set(absent)
+    say(f"{len(everyone) - len(absent)} of {len(everyone)} hospitals took part", "yellow" if absent else None)
+    for hospital, code in sorted(absent.items()):
+        say(
+            f"  without {hospital} ({code}): mend what its own log says, then start anew with --overwrite",
+            "yellow",
+        )
+    for note in results["notes"]:
+        say(f"Note: {note}")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """A study in plain words: what it asks of the hospitals, and what can be learned about each of them."""
 
-from common.study import BinaryOutcome, Criterion, MulticlassOutcome, Outcome, Study
+from common.outcomes import BinaryOutcome, MulticlassOutcome, Outcome
+from common.study import Study
 
 _FEWEST_IN_TOTAL = 30
 _SMALLEST_HOSPITAL = 10
@@ -51,20 +52,7 @@ def _outcome(study: Study, outcome: Outcome) -> str:
 def _patients(study: Study) -> str:
     if not study.cohort.include:
         return "all patients of every hospital"
-    return "those with " + "; ".join(_criterion(criterion) for criterion in study.cohort.include)
-
-
-def _criterion(criterion: Criterion) -> str:
-    parts = []
-    if criterion.at_least is not None:
-        parts.append(f"at least {criterion.at_least:g}")
-    if criterion.at_most is not None:
-        parts.append(f"at most {criterion.at_most:g}")
-    if criterion.one_of is not None:
-        parts.append(f"one of {', '.join(criterion.one_of)}")
-    if criterion.known:
-        parts.append("known")
-    return f"{criterion.column} {' and '.join(parts)}"
+    return "those with " + "; ".join(f"{c.column} {c.in_words()}" for c in study.cohort.include)
 
 
 def _predictors(study: Study) -> str:

@@ -78,7 +78,7 @@ def shrink(
     delta_error = np.where(scaled, delta_hat * np.sqrt(2.0 / np.maximum(n - 1.0, 1.0)), 0.0)
     if settings.mean_only:
         delta[:], delta_error[:] = 1.0, 0.0
-    notes, iterations = _notes(n, active, located, scaled), 0
+    notes, iterations = _notes(n, active, located, scaled, settings.mean_only), 0
     for group in np.unique(groups[active]):
         member = active & (groups == group)
         prior = member & (located if settings.mean_only else scaled)
@@ -172,13 +172,13 @@ def nonparametric(
 
 
 def _notes(
-    n: Array, active: NDArray[np.bool_], located: NDArray[np.bool_], scaled: NDArray[np.bool_]
+    n: Array, active: NDArray[np.bool_], located: NDArray[np.bool_], scaled: NDArray[np.bool_], mean_only: bool
 ) -> list[str]:
     notes: list[str] = []
     if not active.any():
         return notes
     largest = int(n[active].max())
-    if largest < 30:
+    if largest < 30 and not mean_only:
         notes.append(f"{largest} patient(s): under 30, mean-only ComBat is recommended")
     absent = int((active & ~located).sum())
     if absent:

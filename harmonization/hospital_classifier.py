@@ -8,6 +8,8 @@ scores are normal within each side, ``AUC = Φ((μ₁ − μ₀)/√(v₁ + v₀
 0.5 is not the mark to reach: compare with `permutation_null`, and with the classifier on the covariates alone.
 """
 
+from math import isqrt
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
@@ -63,17 +65,27 @@ def permutation_null(
     n, m = (np.asarray(a, dtype=np.float64) for a in (patients_train, patients_test))
     _, covariance = _moments(train)
     _, covariance_test = _moments(test)
-    root, root_test = _root(covariance), _root(covariance_test)
-    hospitals, k = len(n), len(covariance)
-    out = np.empty(draws)
-    for draw in range(draws):
-        means = rng.standard_normal((hospitals, k)) @ root.T / np.sqrt(n)[:, None]
-        held_out = rng.standard_normal((hospitals, k)) @ root_test.T / np.sqrt(m)[:, None]
-        w = _direction(covariance, _against_rest(means, n).T)
-        contrast = np.einsum("hk,kh->h", _against_rest(held_out, m), w)
-        spread = 2.0 * np.einsum("kh,kl,lh->h", w, covariance_test, w)
-        out[draw] = m @ ndtr(contrast / np.sqrt(np.where(spread > 0, spread, 1.0))) / m.sum()
+    shape = (draws, len(n), len(covariance))
+    means = rng.standard_normal(shape) @ _root(covariance).T / np.sqrt(n)[:, None]
+    held_out = rng.standard_normal(shape) @ _root(covariance_test).T / np.sqrt(m)[:, None]
+    w = _against_rest(means, n) @ _direction(covariance, np.eye(len(covariance))).T
+    contrast = np.einsum("dhk,dhk->dh", _against_rest(held_out, m), w)
+    spread = 2.0 * np.einsum("dhk,dhk->dh", w @ covariance_test, w)
+    out: Array = ndtr(contrast / np.sqrt(np.where(spread > 0, spread, 1.0))) @ (m / m.sum())
     return out
+
+
+def packed(sums: Sums) -> Array:
+    """`separation_sums` as one row of numbers: n, x, xx."""
+    return np.concatenate([sums["n"], sums["x"], sums["xx"]])
+
+
+def unpacked(row: Array) -> Sums:
+    """The sums of a row that `packed` made; its length 1 + k + k(k+1)/2 tells k."""
+    k = (isqrt(8 * len(row) + 1) - 3) // 2
+    if 1 + k + k * (k + 1) // 2 != len(row):
+        raise ValueError(f"{len(row)} numbers are no sums of a classifier: expected 1 + k + k(k+1)/2 of them")
+    return {"n": row[:1], "x": row[1 : 1 + k], "xx": row[1 + k :]}
 
 
 def strongest(f: Array, patients: int, at_most: int = 30) -> NDArray[np.intp]:
@@ -100,8 +112,8 @@ def _root(covariance: Array) -> Array:
 
 
 def _against_rest(means: Array, n: Array) -> Array:
-    """Each hospital's mean minus that of all the others."""
+    """Each hospital's mean minus that of all the others; hospitals are the last axis but one."""
     weighted = means * n[:, None]
-    rest = (weighted.sum(axis=0) - weighted) / (n.sum() - n)[:, None]
+    rest = (weighted.sum(axis=-2, keepdims=True) - weighted) / (n.sum() - n)[:, None]
     contrast: Array = means - rest
     return contrast

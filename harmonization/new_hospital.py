@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from harmonization.apply import estimate
 from harmonization.arrays import Array
@@ -41,9 +41,28 @@ def estimate_new_hospital(
     used = parameters.harmonised & (effect.patients >= 1)
     advice = list(effect.notes)
     if used.any():
-        typical = float(np.median(gamma_error[used]))
-        advice.append(
-            f"{int(effect.patients[used].max())} patients: the location of a typical feature is known to "
-            f"± {typical:.2f} SD, {float(np.median(effect.gamma_error[used])):.2f} after shrinkage"
-        )
+        advice.append(_in_words(parameters, effect, gamma_error, delta_error, used))
     return NewHospital(effect, gamma_error, delta_error, tuple(advice))
+
+
+def _in_words(
+    parameters: CombatParameters,
+    effect: BatchEffect,
+    gamma_error: Array,
+    delta_error: Array,
+    used: NDArray[np.bool_],
+) -> str:
+    """How well a typical feature's γ and √δ are known: one standard error, raw and after shrinkage."""
+    bayes = parameters.settings.empirical_bayes
+    after = f" ({float(np.median(effect.gamma_error[used])):.2f} after shrinkage)" if bayes else ""
+    shift = f"the shift γ of a typical feature is known to ± {float(np.median(gamma_error[used])):.2f} SD{after}"
+    scaled = used & (effect.delta_error > 0) & np.isfinite(delta_error)
+    if not scaled.any():
+        scale = "its scale is left alone"
+    else:
+        # δ is a variance: the relative error of its root is half its own.
+        raw = float(np.median(delta_error[scaled] / effect.delta_hat[scaled])) / 2
+        shrunk = float(np.median(effect.delta_error[scaled] / effect.delta[scaled])) / 2
+        after = f" ({shrunk:.0%} after shrinkage)" if bayes else ""
+        scale = f"its scale √δ to ± {raw:.0%}{after}"
+    return f"{int(effect.patients[used].max())} patients: {shift}, {scale}"

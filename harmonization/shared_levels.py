@@ -1,4 +1,4 @@
-"""ComBat over batch levels that several hospitals share (vendor, kernel): three rounds a variable.
+"""ComBat over batch levels that several hospitals share (vendor, kernel): three rounds of sums a variable.
 
 1. per level n, Σc, Σy → the level's means, published;
 2. cross-products centred on those means → B, grand mean, σ² by `harmonization.fit.fit`;

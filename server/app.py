@@ -7,7 +7,9 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from threadpoolctl import threadpool_limits
 
+from common.frozen_model import FILE_NAME
 from common.study import Study
+from server.frozen_model import write_frozen_model
 from server.progress import Progress
 from server.report.html import write_report
 from server.results import results_of, write_results
@@ -37,6 +39,7 @@ def build(assignment: Assignment, progress: Progress) -> ServerApp:
             finished, hospitals = run_study(assignment.study, grid, assignment.out / CHECKPOINT, progress)
         results = results_of(finished, hospitals.transport, assignment.engine, assignment.lower_profile)
         write_results(results, assignment.out / "results.json")
+        write_frozen_model(finished, assignment.out / FILE_NAME)
         write_report(results, assignment.out / "report.html")
 
     return app

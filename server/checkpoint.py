@@ -6,6 +6,7 @@ has been answered is read from here, so the run goes on where it stopped, to the
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from common.query import Disclosed, Total, canonical_json, pack_arrays, unpack_a
 from common.study import Study
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS studies   (hash TEXT PRIMARY KEY, content TEXT NOT NULL, roster TEXT);
+CREATE TABLE IF NOT EXISTS studies   (hash TEXT PRIMARY KEY, content TEXT NOT NULL, begun TEXT);
 CREATE TABLE IF NOT EXISTS exchanges (question TEXT NOT NULL, roster TEXT NOT NULL, sums BLOB NOT NULL,
                                       disclosed TEXT NOT NULL, bytes_up TEXT NOT NULL,
                                       PRIMARY KEY (question, roster));
@@ -36,6 +37,14 @@ class Exchange:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """Who passed the roll call of a run, and who could not take part."""
+
+    roster: tuple[str, ...]
+    left_out: Mapping[str, Code]
+
+
+@dataclass(frozen=True)
 class Loss:
     """A hospital that was lost after its sums had been used."""
 
@@ -49,6 +58,8 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)  # totals are for the coordinator alone; SQLite gives its other files the same mode
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
@@ -67,14 +78,19 @@ class Checkpoint:
             )
         self._database.execute("INSERT OR IGNORE INTO studies VALUES (?, ?, NULL)", (study.hash, study.to_json()))
 
-    def begin_with(self, roster: tuple[str, ...]) -> None:
-        """Keep the roster that passed the roll call."""
-        self._database.execute("UPDATE studies SET roster = ?", (canonical_json(list(roster)),))
+    def begin_with(self, begun: "Begun") -> None:
+        """Keep who passed the roll call and who did not; a resumed run keeps to it."""
+        content = canonical_json({"roster": list(begun.roster), "left_out": dict(begun.left_out)})
+        self._database.execute("UPDATE studies SET begun = ? WHERE begun IS NULL", (content,))
 
-    def roster(self) -> tuple[str, ...]:
-        """The roster that the run began with; empty before the roll call."""
-        row = self._database.execute("SELECT roster FROM studies").fetchone()
-        return () if row is None or row[0] is None else tuple(json.loads(row[0]))
+    def begun(self) -> "Begun | None":
+        """Who the run began with; None before the roll call."""
+        row = self._database.execute("SELECT begun FROM studies").fetchone()
+        if row is None or row[0] is None:
+            return None
+        content = json.loads(row[0])
+        left_out = {name: Code(code) for name, code in content["left_out"].items()}
+        return Begun(roster=tuple(content["roster"]), left_out=left_out)
 
     def find(self, question: str, roster: tuple[str, ...]) -> Exchange | None:
         """The exchange in which this roster answered this question, if it has."""

@@ -47,8 +47,12 @@ class Federation(Protocol):
         rows: RowSet = "training",
         parameters: Mapping[str, Any] | None = None,
         arrays: Mapping[str, np.ndarray] | None = None,
+        also: Iterable[str] = (),
     ) -> Total:
-        """Ask every hospital of the roster; HospitalLost if one refuses, fails or stays silent."""
+        """Ask every hospital of the roster; HospitalLost if one refuses, fails or stays silent.
+
+        `also` names the views that the parameters name besides `view`, so that they travel along.
+        """
 
 
 class FlowerFederation:
@@ -86,6 +90,7 @@ class FlowerFederation:
         rows: RowSet = "training",
         parameters: Mapping[str, Any] | None = None,
         arrays: Mapping[str, np.ndarray] | None = None,
+        also: Iterable[str] = (),
     ) -> Total:
         """Ask every hospital of the roster, unless the checkpoint has the total already."""
         query = Query(
@@ -98,18 +103,18 @@ class FlowerFederation:
             parameters=parameters or {},
             arrays=arrays or {},
         )
+        chain = self._chain(view, *also)
         exchange = self._checkpoint.find(query.question, self.roster)
         replayed = exchange is not None
         if exchange is None:
-            exchange = self._exchange(query)
+            exchange = self._exchange(query, chain)
             self._checkpoint.keep(query.question, self.roster, exchange)
         self._progress.exchanged(replayed)
-        self._write_down(query, exchange)
+        self._write_down(query, exchange, chain)
         return exchange.total
 
-    def _exchange(self, query: Query) -> Exchange:
+    def _exchange(self, query: Query, chain: list[str]) -> Exchange:
         """One trip to the roster and back."""
-        chain = self._chain(query.view)
         packed = self._hospitals.ask_roster(
             query, {h: self._views[h].to_bytes() for h in chain if h not in self._sent}
         )
@@ -125,17 +130,18 @@ class FlowerFederation:
         """A view and all that it builds on, the root last."""
         return [self._views[h] for h in self._chain(view)]
 
-    def _chain(self, view: str | None) -> list[str]:
-        """A view and all that it builds on."""
-        chain = []
-        while view is not None:
-            chain.append(view)
-            view = self._views[view].parent
-        return chain
+    def _chain(self, *views: str | None) -> list[str]:
+        """Views and all that they build on, each once."""
+        chain: dict[str, None] = {}
+        for view in views:
+            while view is not None and view not in chain:
+                chain[view] = None
+                view = self._views[view].parent
+        return list(chain)
 
-    def _write_down(self, query: Query, exchange: Exchange) -> None:
+    def _write_down(self, query: Query, exchange: Exchange, chain: list[str]) -> None:
         """Note what left; a view counts where it is first needed, however often it really travelled."""
-        new = [h for h in self._chain(query.view) if h not in self._counted]
+        new = [h for h in chain if h not in self._counted]
         self._counted |= set(new)
         down = (
             len(query.head()) + len(pack_arrays(query.arrays)) + sum(len(self._views[h].to_bytes()) for h in new)

@@ -1,16 +1,18 @@
 """What a reader must know before believing a result, in sentences."""
 
-from common.study import Study
+from common.splits import APPARENT
+from server.roll_call import FEWEST_HOSPITALS
 from server.study_run import Finished
 
+SMALLEST_ROW_SET = 30
 FEW_FOR_A_SCALE = 30
 """Below this many patients a hospital's scale is estimated too badly to be used; its mean will do."""
 
 
-def is_transductive(study: Study) -> bool:
+def is_transductive(finished: Finished) -> bool:
     """Whether a left-out hospital's own unlabelled patients took part in its harmonisation."""
-    chosen = study.harmonisation
-    return chosen.method != "none" and chosen.unseen == "calibrate" and not chosen.levels
+    chosen = finished.study.harmonisation
+    return finished.prepared.harmonised is not None and chosen.unseen == "calibrate" and not chosen.levels
 
 
 def notes_on_harmonisation(finished: Finished) -> list[str]:
@@ -19,7 +21,7 @@ def notes_on_harmonisation(finished: Finished) -> list[str]:
     chosen = study.harmonisation
     if finished.prepared.harmonised is None:
         return notes
-    if is_transductive(study) and study.validation.leave_one_hospital_out:
+    if is_transductive(finished) and study.validation.leave_one_hospital_out:
         notes.append(
             "Leaving one hospital out is transductive: the left-out hospital's shift and scale were estimated on "
             "one half of its own patients, without their outcomes, to score the other half, and vice versa."
@@ -44,4 +46,34 @@ def notes_on_dimension(finished: Finished) -> list[str]:
     return [
         f"The model has {asked} columns; with {rows:.0f} patients in the smallest training set, hospitals "
         f"allow {allowed} in one cross-product. This simulation used a lower profile: name fewer before going live."
+    ]
+
+
+def notes_on_folds(finished: Finished) -> list[str]:
+    """What real hospitals would refuse: folds that are too small, or so many that they single out patients."""
+    validation = finished.study.validation
+    patients = finished.discrimination[APPARENT].patients
+    if not validation.folds:
+        return []
+    notes = []
+    if patients / validation.folds < SMALLEST_ROW_SET:
+        notes.append(
+            f"With {patients} patients, {validation.folds} folds hold out {patients // validation.folds} at a time; "
+            f"hospitals ask for {SMALLEST_ROW_SET} in every row set. This simulation used a lower profile."
+        )
+    if validation.repeats * (validation.folds - 1) + 1 > patients / 3:
+        notes.append(
+            f"{validation.repeats} repeats of {validation.folds} folds are more row sets than a third of the patients; "
+            "totals over so many tell on patients, and hospitals refuse them. This simulation used a lower profile."
+        )
+    return notes
+
+
+def notes_on_hospitals(finished: Finished) -> list[str]:
+    """Fewer hospitals than leaving one out needs among hospitals that do not trust each other."""
+    if not finished.study.validation.leave_one_hospital_out or len(finished.roster) > FEWEST_HOSPITALS:
+        return []
+    return [
+        f"One of {len(finished.roster)} hospitals was left out in turn; hospitals allow that from "
+        f"{FEWEST_HOSPITALS + 1} hospitals on. This simulation used a lower profile."
     ]

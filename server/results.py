@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 
 from common.query import SMALLEST_CELL
-from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
-from server.evaluation.calibration import Calibration
-from server.evaluation.discrimination import Discrimination, Estimate
+from common.splits import APPARENT
+from common.variables import INDICATOR
+from server.evaluation.harmonisation_results import judged_of
+from server.evaluation.performance_results import performance_of
 from server.hospitals import Transport
-from server.notes import is_transductive, notes_on_dimension, notes_on_harmonisation
+from server.methods.pipeline import Prepared
+from server.notes import (
+    notes_on_dimension,
+    notes_on_folds,
+    notes_on_harmonisation,
+    notes_on_hospitals,
+)
+from server.small_cells import events_by_site, flow_in_ranges, known_or_none
 from server.study_run import QUARTILES, Finished
 
 FORMAT = 1
@@ -42,20 +50,24 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
             "lower_profile": lower_profile,
             "statement": NOT_YET_PROTECTED,
         },
-        "sites": {name: _site(finished, name) for name in present.roster},
+        "sites": _sites(finished),
         "left_out": {name: code.value for name, code in sorted(present.left_out.items())},
         "lost": [{"hospital": x.hospital, "code": x.code.value, "query": x.query} for x in finished.losses],
-        "flow": present.flow,
+        "flow": flow_in_ranges(present.flow),
         "cohort": _cohort(finished),
         "pipeline": _pipeline(finished),
+        "harmonisation": judged_of(finished.judged),
         "model": _model(finished),
-        "performance": _performance(finished),
+        "performance": performance_of(finished),
         "exchanges": _exchanges(finished),
         "notes": [
+            *([finished.judged.sentence] if finished.judged else []),
             *present.notes,
             *finished.prepared.notes,
             *notes_on_harmonisation(finished),
             *notes_on_dimension(finished),
+            *notes_on_folds(finished),
+            *notes_on_hospitals(finished),
         ],
         "versions": {package: version(package) for package in PACKAGES},
         "transport": {"engine": engine, **asdict(transport)},
@@ -69,17 +81,32 @@ def write_results(results: dict[str, Any], path: Path) -> None:
     partial.replace(path)
 
 
-def _site(finished: Finished, name: str) -> dict[str, Any]:
-    figures = finished.present.disclosed[name]
+def _sites(finished: Finished) -> dict[str, Any]:
+    disclosed = finished.present.disclosed
+    events = events_by_site(disclosed, finished.roster)
     return {
-        "patients": figures.patients,
-        "events": figures.events,
-        "missing": dict(sorted(figures.missing.items())),
-        "scanners": list(figures.scanners),
-        "medians": dict(sorted(figures.medians.items())),
-        "fingerprint": dict(sorted(figures.fingerprint.items())),
-        "in_final_roster": name in finished.roster,
+        name: {
+            "patients": disclosed[name].patients,
+            "events": events[name],
+            "missing": dict(sorted(disclosed[name].missing.items())),
+            "scanners": list(disclosed[name].scanners),
+            "medians": dict(sorted(disclosed[name].medians.items())),
+            "fingerprint": dict(sorted(disclosed[name].fingerprint.items())),
+            "in_final_roster": name in finished.roster,
+        }
+        for name in finished.present.roster
     }
+
+
+def _known(finished: Finished, j: int) -> int | None:
+    """How many patients have a value in a column, unless one to four missing ones would follow from it."""
+    name = finished.prepared.columns[j]
+    source = name.partition("=")[0] if name.partition("=")[0] in finished.study.predictors.clinical else name
+    missing = [finished.present.disclosed[h].missing.get(source, 0) for h in finished.roster]
+    if name.endswith(INDICATOR):
+        missing = []
+    patients = finished.discrimination[APPARENT].patients
+    return known_or_none(int(finished.prepared.known[0, j]), patients, missing)
 
 
 def _cohort(finished: Finished) -> dict[str, Any]:
@@ -93,7 +120,7 @@ def _cohort(finished: Finished) -> dict[str, Any]:
             "label": study.label(name),
             "unit": variable.unit,
             "transform": variable.transform,
-            "known": int(prepared.known[0, j]),
+            "known": _known(finished, j),
             "quartiles": dict(
                 zip((f"{q:g}" for q in QUARTILES), map(float, finished.quartiles[row]), strict=True)
             ),
@@ -102,10 +129,11 @@ def _cohort(finished: Finished) -> dict[str, Any]:
         source, _, level = name.partition("=")
         if source in study.predictors.clinical and source not in variables and ":" not in name:
             entry = variables.setdefault(name, {"label": f"{study.label(source)}{' ' + level if level else ''}"})
-            carriers = round(float(prepared.fill[0, j] * prepared.known[0, j]))
+            carriers = round(float(prepared.carriers[0, j]))
             others = int(prepared.known[0, j]) - carriers
-            entry["known"] = int(prepared.known[0, j])
-            entry["carriers"] = carriers if min(carriers, others) >= SMALLEST_CELL else None
+            entry["known"] = _known(finished, j)
+            few = prepared.rare[j] or min(carriers, others) < SMALLEST_CELL
+            entry["carriers"] = None if few else carriers
     return {"patients": apparent.patients, "events": apparent.events, "variables": variables}
 
 
@@ -116,15 +144,19 @@ def _pipeline(finished: Finished) -> dict[str, Any]:
         "harmonisation": _harmonisation(finished),
         "columns": {
             name: {
-                "known": int(prepared.known[0, j]),
-                "fill": float(prepared.fill[0, j]),
-                "centre": float(prepared.centre[0, j]),
-                "spread": float(prepared.spread[0, j]),
+                "known": _known(finished, j),
+                **_fitted(prepared, j),
                 "used": bool(prepared.used[0, j]),
             }
             for j, name in enumerate(prepared.columns)
         },
     }
+
+
+def _fitted(prepared: Prepared, j: int) -> dict[str, float | None]:
+    """Fill, centre and spread, which for a column that too few patients carry would tell how many they are."""
+    figures = {"fill": prepared.fill, "centre": prepared.centre, "spread": prepared.spread}
+    return {key: None if prepared.rare[j] else float(value[0, j]) for key, value in figures.items()}
 
 
 def _harmonisation(finished: Finished) -> dict[str, Any]:
@@ -179,76 +211,6 @@ def _standard_errors(finished: Finished) -> dict[str, float] | None:
     return {
         prepared.columns[j]: float(np.sqrt(v) / prepared.spread[0, j]) for j, v in zip(used, variance, strict=True)
     }
-
-
-def _performance(finished: Finished) -> dict[str, Any]:
-    """One entry a scheme; the repeats of a k-fold are averaged."""
-    schemes: dict[str, list[str]] = {}
-    for scheme in finished.discrimination:
-        schemes.setdefault(scheme.partition("/")[0], []).append(scheme)
-    return {
-        name: {"transductive": name == LEAVE_ONE_HOSPITAL_OUT and is_transductive(finished.study)}
-        | _scheme([finished.discrimination[r] for r in repeats], [finished.calibration[r] for r in repeats])
-        for name, repeats in schemes.items()
-    }
-
-
-def _scheme(repeats: list[Discrimination], calibrations: list[Calibration]) -> dict[str, Any]:
-    first = repeats[0]
-    auc = _estimate([r.overall for r in repeats])
-    auc["certified_low"] = float(np.mean([r.certified[0] for r in repeats]))
-    auc["certified_high"] = float(np.mean([r.certified[1] for r in repeats]))
-    auc["bins"] = min(r.bins for r in repeats)
-    return {
-        "patients": first.patients,
-        "events": first.events,
-        "repeats": len(repeats),
-        "overall": {
-            "auc": auc,
-            "brier": float(np.mean([r.brier for r in repeats])),
-            "calibration": {
-                "intercept": _triple([c.intercept for c in calibrations]),
-                "slope": _triple([c.slope for c in calibrations]),
-                "observed_to_expected": float(np.mean([r.observed_to_expected for r in repeats])),
-            },
-        },
-        "within_sites": {"auc": _estimate([r.within_sites for r in repeats])},
-        "by_site": {
-            name: {
-                "auc": _estimate([r.by_site[name] for r in repeats]),
-                "calibration": _own_calibration([r.calibration_by_site[name] for r in repeats]),
-            }
-            for name in first.by_site
-        },
-        "roc": [list(point) for point in first.roc],
-        "calibration_curve": [
-            {"predicted": predicted, "observed": observed, "patients": patients}
-            for predicted, observed, patients in first.curve
-        ],
-    }
-
-
-def _estimate(repeats: list[Estimate]) -> dict[str, Any]:
-    """The mean over repeats of estimate and limits; the repeats judge the same patients, so no error shrinks."""
-    if any(r.value is None for r in repeats):
-        return {"value": None, "low": None, "high": None, "standard_error": None}
-    keys = ("value", "low", "high", "standard_error")
-    return {key: float(np.mean([getattr(r, key) for r in repeats])) for key in keys}
-
-
-def _triple(repeats: list[tuple[float, float, float] | None]) -> dict[str, float | None]:
-    known = [r for r in repeats if r is not None]
-    if len(known) < len(repeats):
-        return {"value": None, "low": None, "high": None}
-    return dict(zip(("value", "low", "high"), map(float, np.mean(known, axis=0)), strict=True))
-
-
-def _own_calibration(repeats: list[tuple[float, float] | None]) -> dict[str, float | None]:
-    known = [r for r in repeats if r is not None]
-    if len(known) < len(repeats):
-        return {"slope": None, "intercept": None}
-    slope, intercept = np.mean(known, axis=0)
-    return {"slope": float(slope), "intercept": float(intercept)}
 
 
 def _exchanges(finished: Finished) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from common import wire
 from common.errors import Code, StudyStopped
-from common.query import Answer, Disclosed, Query, Total, add
+from common.query import SMALLEST_CELL, Answer, Disclosed, Query, Total, add
 from common.study import Study
+from server.checkpoint import Begun
 from server.hospitals import Hospitals
 from server.units import stop_at_unit_errors
 
@@ -36,34 +37,32 @@ class Present:
         return tuple(sorted(self.disclosed))
 
 
-def roll_call(hospitals: Hospitals, study: Study, begun_with: tuple[str, ...]) -> Present:
+def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Present:
     """Ask every connected hospital who it is; stop in words when the study cannot begin.
 
     Parameters
     ----------
-    begun_with
-        The roster that a resumed run began with; empty for a new run.
+    begun
+        Who a resumed run began with; None for a new run.
     """
     query = Query(name="roll_call", study=study.hash, roster=(), parameters={"study": study.to_json()})
     packed = _by_name(hospitals, hospitals.ask_everyone(query))
     answers = {name: wire.answer_from_bytes(answer) for name, answer in packed.items()}
     left_out = {name: a.disclosed.code for name, a in answers.items() if a.disclosed.code is not None}
+    hospitals.progress.exchanged(replayed=False)
     for name, code in left_out.items():
         hospitals.progress.notice(f"{name} cannot take part: {code.value}; its own log says why")
     taking_part = {name: a for name, a in answers.items() if name not in left_out}
-    if begun_with:
-        taking_part = _as_begun(taking_part, begun_with, hospitals)
-    if len(taking_part) < FEWEST_HOSPITALS:
-        raise StudyStopped(
-            f"{len(taking_part)} of {len(answers)} hospitals can take part; a study needs {FEWEST_HOSPITALS}"
-            + "".join(f"; {name}: {code.value}" for name, code in left_out.items())
-            + ". Each hospital's own log says what to mend there; then go on with --resume"
-        )
+    if begun is not None:
+        taking_part, left_out = _as_begun(taking_part, begun, hospitals), dict(begun.left_out)
+    _stop_if_too_few(len(taking_part), left_out)
     said = {name: answer.disclosed for name, answer in taking_part.items()}
     same_versions(said)
     features = same_features(said)
     total = add(taking_part)
+    stop_at_what_cannot_be(study, total)
     stop_at_unit_errors(study, total.disclosed)
+    stop_at_rare_levels(study, total)
     return Present(
         disclosed=total.disclosed,
         flow=dict(zip(FLOW_STEPS, (int(n) for n in total.sums["flow"]), strict=True)),
@@ -91,18 +90,31 @@ def _by_name(hospitals: Hospitals, packed: Mapping[int, bytes]) -> dict[str, byt
     return {name: named[name] for name in sorted(named)}
 
 
-def _as_begun(
-    taking_part: Mapping[str, Answer], begun_with: tuple[str, ...], hospitals: Hospitals
-) -> dict[str, Answer]:
+def _stop_if_too_few(taking_part: int, left_out: Mapping[str, Code]) -> None:
+    if taking_part >= FEWEST_HOSPITALS:
+        return
+    cure = "add hospitals"
+    if left_out:
+        cure = "each hospital's own log says what to mend there; then go on with --resume"
+    raise StudyStopped(
+        f"{taking_part} of {taking_part + len(left_out)} hospitals can take part; a study needs {FEWEST_HOSPITALS}"
+        + "".join(f"; {name}: {code.value}" for name, code in left_out.items())
+        + f": {cure}"
+    )
+
+
+def _as_begun(taking_part: Mapping[str, Answer], begun: Begun, hospitals: Hospitals) -> dict[str, Answer]:
     """The hospitals that the run began with; all must be there again."""
-    away = [name for name in begun_with if name not in taking_part]
+    away = [name for name in begun.roster if name not in taking_part]
     if away:
         raise StudyStopped(
             f"the run began with {', '.join(away)}, which cannot take part now: resume when all are back"
         )
-    for name in sorted(set(taking_part) - set(begun_with)):
-        hospitals.progress.notice(f"{name} was not there when this run began and stays out of it")
-    return {name: taking_part[name] for name in begun_with}
+    for name in sorted(set(taking_part) - set(begun.roster)):
+        hospitals.progress.notice(
+            f"{name} was not there when this run began and stays out of it; start anew with --overwrite to include it"
+        )
+    return {name: taking_part[name] for name in begun.roster}
 
 
 def same_versions(disclosed: Mapping[str, Disclosed]) -> None:
@@ -120,7 +132,7 @@ def same_features(disclosed: Mapping[str, Disclosed]) -> tuple[str, ...]:
     shared = set.intersection(*columns.values())
     everything = set.union(*columns.values())
     if shared != everything:
-        lines = [f"{name} lacks {_some(everything - own)}" for name, own in columns.items() if everything - own]
+        lines = _who_differs(columns, everything)
         raise StudyStopped(
             "the hospitals' feature columns differ: " + "; ".join(lines) + ". Extract features with the same "
             "settings everywhere, or name the columns that all have under predictors.radiomics"
@@ -128,9 +140,60 @@ def same_features(disclosed: Mapping[str, Disclosed]) -> tuple[str, ...]:
     return next(iter(disclosed.values())).features
 
 
+def _who_differs(columns: Mapping[str, set[str]], everything: set[str]) -> list[str]:
+    """Each difference told of the few: who lacks what most have, and who has what most lack."""
+    lines = []
+    for name, own in columns.items():
+        lacked = {c for c in everything - own if 2 * sum(c in other for other in columns.values()) >= len(columns)}
+        if lacked:
+            lines.append(f"{name} lacks {_some(lacked)}")
+        alone = {c for c in own if 2 * sum(c in other for other in columns.values()) < len(columns)}
+        if alone:
+            lines.append(f"{name} has {_some(alone)}, which most have not")
+    return lines
+
+
 def _some(names: set[str]) -> str:
     shown = sorted(names)[:NAMES_SHOWN]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+
+
+def stop_at_what_cannot_be(study: Study, total: Total) -> None:
+    """Stop at an outcome that nearly all have or have not, an unknown reference, a predictor that nobody has."""
+    if total.sums["classes"].min() < SMALLEST_CELL:
+        column = study.outcome_columns()[-1]
+        raise StudyStopped(
+            f"fewer than {SMALLEST_CELL} patients in total have, or have not, the outcome {column}: "
+            "there is nothing to model; check the outcome's column and the cohort's criteria"
+        )
+    reference = study.harmonisation.reference
+    if reference is not None and reference not in total.disclosed:
+        raise StudyStopped(
+            f"harmonisation.reference: {reference} is none of the hospitals that take part "
+            f"({', '.join(sorted(total.disclosed))})"
+        )
+    said = total.disclosed.values()
+    nowhere = [c for c in study.predictors.clinical if all(f.missing.get(c) == f.patients for f in said)]
+    if nowhere:
+        raise StudyStopped(
+            f"predictors.clinical: no hospital knows a value of {', '.join(nowhere)}: mend the name in study.yaml "
+            "(each hospital's own log names columns that look alike), or take it out"
+        )
+
+
+def stop_at_rare_levels(study: Study, total: Total) -> None:
+    """Stop where a shared batch level is at fewer than three hospitals: its sums would be theirs alone."""
+    levels = [(v, level) for v in study.harmonisation.levels for level in study.variable(v).levels or []]
+    rare = [
+        f"{level} of {variable}: {int(hospitals)}"
+        for (variable, level), hospitals in zip(levels, total.sums["hospitals_with_level"], strict=True)
+        if 0 < hospitals < FEWEST_HOSPITALS
+    ]
+    if rare:
+        raise StudyStopped(
+            f"harmonisation.batch: a level must be at {FEWEST_HOSPITALS} hospitals or more, or its sums would be a "
+            f"hospital's own ({'; '.join(rare)}). Merge levels under variables, or take batch: hospital"
+        )
 
 
 def _gaps_to_keep(total: Total) -> frozenset[str]:

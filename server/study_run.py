@@ -11,9 +11,10 @@ from common.errors import Code, HospitalLost, StudyError, StudyStopped
 from common.query import View
 from common.splits import FINAL, schemes_of
 from common.study import Study
-from server.checkpoint import Checkpoint, Loss
+from server.checkpoint import Begun, Checkpoint, Loss
 from server.evaluation.calibration import Calibration, calibrate
 from server.evaluation.discrimination import Discrimination, discriminate
+from server.evaluation.harmonisation import EXCHANGES, Judged, judge_harmonisation
 from server.federation import Asked, FlowerFederation
 from server.hospitals import Hospitals
 from server.methods.combat import rounds_of
@@ -42,6 +43,8 @@ class Finished:
     discrimination: dict[str, Discrimination]
     calibration: dict[str, Calibration]
     record: tuple[Asked, ...]
+    judged: Judged | None = None
+    harmonising_steps: tuple[View, ...] = ()
 
 
 def run_study(study: Study, grid: Grid, checkpoint_file: Path, progress: Progress) -> tuple[Finished, Hospitals]:
@@ -54,8 +57,8 @@ def run_study(study: Study, grid: Grid, checkpoint_file: Path, progress: Progres
         checkpoint.begin(study)
         hospitals = Hospitals(grid, 60 * study.lost_hospital.wait_minutes, progress)
         progress.phase("roll call", 1)
-        present = roll_call(hospitals, study, checkpoint.roster())
-        checkpoint.begin_with(present.roster)
+        present = roll_call(hospitals, study, checkpoint.begun())
+        checkpoint.begin_with(Begun(present.roster, present.left_out))
         return _until_nobody_is_lost(study, hospitals, present, checkpoint, progress), hospitals
     finally:
         checkpoint.close()
@@ -104,8 +107,13 @@ def _conduct(
     study: Study, federation: FlowerFederation, present: Present, losses: tuple[Loss, ...], progress: Progress
 ) -> Finished:
     """The study itself, in straight-line code."""
-    progress.phase("impute, harmonise, scale", 2 + (study.imputation.method == "regression") + rounds_of(study))
-    prepared = prepare(federation, study, present.features, present.gaps_to_keep)
+    progress.phase(
+        "impute, harmonise, scale", 2 + 2 * (study.imputation.method == "regression") + rounds_of(study)
+    )
+    prepared = prepare(federation, study, present.features, _gaps_to_keep(study, present))
+    if prepared.harmonised is not None:
+        progress.phase("judge the harmonisation", EXCHANGES)
+    judged = judge_harmonisation(federation, study, prepared, present.disclosed)
     progress.phase("describe the cohort", 4)
     described, quartiles = _describe_cohort(study, federation, prepared)
     progress.phase("fit", 8)
@@ -136,18 +144,34 @@ def _conduct(
         discrimination=discrimination,
         calibration=calibration,
         record=tuple(federation.record),
+        judged=judged,
+        harmonising_steps=_harmonising_steps(federation, prepared),
     )
+
+
+def _gaps_to_keep(study: Study, present: Present) -> frozenset[str]:
+    """Features that ComBat counts singly; CovBat and shared levels need complete rows, so there all is imputed."""
+    complete_rows = study.harmonisation.method == "covbat" or study.harmonisation.levels
+    return frozenset() if complete_rows else present.gaps_to_keep
+
+
+def _harmonising_steps(federation: FlowerFederation, prepared: Prepared) -> tuple[View, ...]:
+    """The views from the raw columns to the harmonised ones, the root first."""
+    if prepared.harmonised is None:
+        return ()
+    return tuple(reversed(federation.chain(prepared.harmonised.view)))
 
 
 def _describe_cohort(
     study: Study, federation: FlowerFederation, prepared: Prepared
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """The numeric clinical columns, and their quartiles over all patients (transformed as in the design)."""
+    """The numeric clinical columns, and their quartiles over all patients, on the design's scale; no rare ones."""
     names = [n for n in study.predictors.clinical if study.variable(n).type in ("number", "integer")]
-    names = [n for n in names if prepared.known[0, prepared.columns.index(n)] > 0]
+    numbers = {name: prepared.columns.index(name) for name in names}
+    names = [n for n in names if prepared.known[0, numbers[n]] > 0 and not prepared.rare[numbers[n]]]
     if not names:
         return (), np.zeros((0, len(QUARTILES)))
-    chosen = [prepared.columns.index(name) for name in names]
+    chosen = [numbers[name] for name in names]
     view = federation.keep(View(step="columns", parameters={"columns": names}))
     mean, spread = prepared.centre[0, chosen], prepared.spread[0, chosen]
     return tuple(names), column_quantiles(federation, view, FINAL, mean, spread, QUARTILES)

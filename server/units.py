@@ -1,24 +1,16 @@
 """Units that were mixed up: hospitals' medians compared before anything is trained."""
 
 from collections.abc import Mapping
+from math import log
 
-import numpy as np
+import yaml
 
 from common.errors import StudyStopped
 from common.query import Disclosed
 from common.study import Study
+from common.units import POWERS_OF_TEN, OtherUnit, other_units
 
 MOST_TIMES_OFF = 10.0
-_LIKELY = (
-    (10.0, "counted per ten of the study's unit, e.g. albumin in g/L where the study means g/dL"),
-    (17.1, "bilirubin in µmol/L where the study means mg/dL"),
-    (18.0, "glucose in mg/dL where the study means mmol/L"),
-    (30.4, "days where the study means months"),
-    (88.4, "creatinine in µmol/L where the study means mg/dL"),
-    (365.25, "days where the study means years"),
-    (1e3, "a prefix of a thousand: µg for mg, mL for L, cells per nL for cells per µL"),
-    (1e6, "a prefix of a million: µg for g, cells per L for cells per µL"),
-)
 NEAR = 2.5
 
 
@@ -33,25 +25,54 @@ def stop_at_unit_errors(study: Study, disclosed: Mapping[str, Disclosed]) -> Non
             others = [value for other, value in medians.items() if other != name]
             if len(others) < 2:
                 continue
-            times = own / float(np.median(others))
-            if max(times, 1 / times) > MOST_TIMES_OFF:
-                faults.append(_describe(study, column, name, own, float(np.median(others))))
+            elsewhere = _middle(others, own)
+            if max(own / elsewhere, elsewhere / own) > MOST_TIMES_OFF:
+                faults.append(_describe(study, column, name, own, elsewhere))
     if faults:
         raise StudyStopped(
             "the hospitals do not seem to count in the same units:\n  "
             + "\n  ".join(faults)
-            + "\nMend the unit in that hospital's columns.yaml (unit or factor); if the difference is real, set "
-            "compare_medians: false for the column under variables in study.yaml"
+            + "\nWrite the lines under columns: there; a unit or factor that a columns.yaml already gives for the "
+            "column may be the fault itself. If the difference is real, set compare_medians: false for the column "
+            "under variables in study.yaml"
         )
 
 
+def _middle(others: list[float], own: float) -> float:
+    """The median; of two in the middle, the one nearer to `own`: one stray hospital must not accuse the others."""
+    ordered = sorted(others)
+    middle = (ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2])
+    return min(middle, key=lambda value: abs(log(value / own)))
+
+
 def _describe(study: Study, column: str, hospital: str, own: float, others: float) -> str:
-    times = own / others
     unit = study.variable(column).unit
     text = f"{column}: the median at {hospital} is {own:g}, elsewhere {others:g}{' ' + unit if unit else ''}"
-    factor = max(times, 1 / times)
-    near, likely = min(_LIKELY, key=lambda entry: abs(np.log(factor / entry[0])))
-    if max(factor / near, near / factor) > NEAR:
-        return text
-    direction = likely if times > 1 else f"the other way round: {likely}"
-    return f"{text}: likely {direction} (factor {1 / near if times > 1 else near:g})"
+    likely = _likely(column, unit, others / own)
+    if likely is None:
+        times = f"{own / others:.3g} times too high" if own > others else f"{others / own:.3g} times too low"
+        return f"{text}: {times}, which no known unit explains; check the column in {hospital}'s data"
+    if likely.unit:
+        return f"{text}: likely {likely.unit}: write `{_line(column, 'unit', likely.unit)}` in {_file(hospital)}"
+    times = f"{1 / likely.factor:g} times too high" if own > others else f"{likely.factor:g} times too low"
+    return f"{text}: likely {times}: write `{_line(column, 'factor', likely.factor)}` in {_file(hospital)}"
+
+
+def _likely(column: str, unit: str | None, factor: float) -> OtherUnit | None:
+    """The unit whose numbers become the study's by about this factor; else a power of ten; None where neither does."""
+    for candidates in (other_units(column, unit), POWERS_OF_TEN):
+        best = min(candidates, key=lambda other: abs(log(factor / other.factor)), default=None)
+        if best is not None and abs(log(factor / best.factor)) <= log(NEAR):
+            return best
+    return None
+
+
+def _line(column: str, key: str, value: str | float) -> str:
+    """A line of columns.yaml, quoted where YAML needs it."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return yaml.safe_dump({column: {key: value}}, default_flow_style=True, allow_unicode=True, width=10**6)[1:-2]
+
+
+def _file(hospital: str) -> str:
+    return f"{hospital}'s columns.yaml"

@@ -8,16 +8,17 @@ import numpy as np
 
 from client.cohort import criteria, ranges
 from client.cohort.columns_file import read_columns_file
-from client.cohort.csv_file import read_table
+from client.cohort.csv_file import ID, read_table
 from client.cohort.decimals import DecimalMarks
-from client.cohort.faults import Faults, counted
+from client.cohort.faults import SHOWN_TEXTS, Faults, counted, some
 from client.cohort.features_file import Features, read_features
-from client.cohort.patients_file import NUMERIC, PatientsFile
+from client.cohort.patients_file import PatientsFile
 from client.cohort.presence import SCANNER, check_presence, variables_as_read
 from client.site import Site
 from common.errors import Code, HospitalError
 from common.query import canonical_json
 from common.study import Study
+from common.variables import NUMERIC
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,7 @@ class _Reading:
         self.outcome = outcome
         self.variables = variables_as_read(study, outcome)
         self.notes: list[str] = []
+        self.brief: dict[str, str] = {}  # a note that names many patients, as an error says it
         self.file = self._open()
         self.ids = np.array(self.file.table.ids, dtype=object)
 
@@ -147,7 +149,7 @@ class _Reading:
             )
         columns_path = self.site.folder / self.site.file.columns
         columns = read_columns_file(columns_path, required="columns" in self.site.file.model_fields_set)
-        table = read_table(self.path, self.site.file.encoding)
+        table = read_table(self.path, self.site.file.encoding, columns.name_of(ID))
         if table.guess:
             self.notes.append(f"{self.path}:{table.guess}")
         numeric = [columns.name_of(c) for c, variable in self.variables.items() if variable.type in NUMERIC]
@@ -167,18 +169,18 @@ class _Reading:
     def _leave_out(self, chosen: np.ndarray, stay: np.ndarray, reason: str) -> np.ndarray:
         left: Sequence[str] = self.ids[chosen & ~stay].tolist()
         if left:
-            self.notes.append(f"left out, {reason}: {counted(len(left), 'patient')}: {', '.join(sorted(left))}")
+            step = f"left out, {reason}: {counted(len(left), 'patient')}"
+            self.notes.append(f"{step}: {', '.join(sorted(left))}")
+            self.brief[self.notes[-1]] = f"{step}: {some(sorted(left))}"
         return chosen & stay
 
     def _meet_criteria(self, values: dict[str, np.ndarray]) -> np.ndarray:
-        faults = Faults()
         chosen = np.ones(len(self.ids), dtype=bool)
         for criterion in self.study.cohort.include:
             if criterion.column not in self.variables:  # about an outcome that is not needed
                 continue
-            met = criteria.meets(criterion, self.variables[criterion.column], values[criterion.column], faults)
+            met = criteria.meets(criterion, self.variables[criterion.column], values[criterion.column])
             chosen = self._leave_out(chosen, met, f"does not meet the criterion '{criteria.describe(criterion)}'")
-        faults.stop_if_any()
         return chosen
 
     def _check_units(self, values: dict[str, np.ndarray]) -> None:
@@ -191,7 +193,7 @@ class _Reading:
     def _within_ranges(self, chosen: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
         for column, variable in self.variables.items():
             out = ranges.outside(variable, values[column])
-            odd = ", ".join(f"{value:.6g}" for value in values[column][chosen & out])
+            odd = some([f"{value:.6g}" for value in values[column][chosen & out]], SHOWN_TEXTS)
             reason = f"{column} lies outside what the study allows ({ranges.describe(variable)}; found {odd})"
             chosen = self._leave_out(chosen, ~out, reason)
         return chosen
@@ -205,7 +207,7 @@ class _Reading:
         if strangers:
             self.notes.append(
                 f"{self.site.folder / self.site.file.features}: {counted(len(strangers), 'patient')} not in "
-                f"{self.path.name}, not used: {', '.join(strangers)}"
+                f"{self.path.name}, not used: {some(strangers)}"
             )
         return features, {patient: row for row, patient in enumerate(features.ids)}
 
@@ -213,9 +215,9 @@ class _Reading:
         if chosen.any():
             return
         steps = ", ".join(f"{step.replace('_', ' ')} {number}" for step, number in flow.items())
-        reasons = "\n".join(self.notes) or f"{self.path} holds no patient"
+        reasons = "\n".join(self.brief.get(note, note) for note in self.notes) or f"{self.path} holds no patient"
         raise HospitalError(
-            Code.NO_PATIENTS,
+            Code.TOO_FEW_PATIENTS,
             f"{self.path}: no patient is left for this study ({steps}); check the data below against the study's "
             f"criteria and ranges, or do not take part:\n{reasons}",
         )

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
 
-from client.cohort.csv_file import normal_text
+from client.cohort.csv_file import ID
 from client.cohort.decimals import whole
 from client.cohort.faults import Faults, quoted
-from client.cohort.units import conversion
 from common.errors import Code, HospitalError, StudyError
-from common.strict_yaml import describe_faults, read_yaml
+from common.strict_yaml import Misfits, describe_faults, read_yaml
+from common.texts import normal_text
+from common.units import conversion
 from common.variables import Level, Strict, Variable
 
 Text = Annotated[str, Field(min_length=1)]
@@ -59,6 +60,13 @@ class ColumnsFile(Strict):
         if isinstance(texts, list):
             _refuse_switches(texts)
         return texts
+
+    @model_validator(mode="after")
+    def _only_a_name_for_the_id(self) -> "ColumnsFile":
+        odd = sorted(self.entry(ID).model_fields_set - {"name"})
+        if odd:
+            raise Misfits([(("columns", ID, key), f"{ID} takes a name only: take this out") for key in odd])
+        return self
 
     @model_validator(mode="after")
     def _one_column_each(self) -> "ColumnsFile":

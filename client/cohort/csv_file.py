@@ -1,31 +1,23 @@
 """A csv or tsv file as a table of text, whatever program of a hospital wrote it."""
 
-import codecs
 import csv
 import io
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from client.cohort.faults import Faults, quoted, some
+from client.cohort.text_encoding import read_text
 from common.errors import Code, HospitalError
+from common.texts import normal_text
 
 ID = "id"
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
-# NFKC would turn 10² into 102; keep the exponent apart.
-_SUPERSCRIPT = re.compile("[⁺⁻⁰¹²³⁴-⁹]+")
 # Excel's own first line: `sep=;`
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\r?\n')
 _FIRST_LINE = re.compile(r"[^\r\n]+")
-_NOT_TEXT = {
-    b"PK\x03\x04": "an Excel or OpenDocument workbook",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"\x1f\x8b": "a compressed file",
-    b"%PDF": "a PDF",
-}
 
 
 @dataclass(frozen=True)
@@ -74,15 +66,7 @@ class Table:
         return " (the file is not UTF-8 and was read as GB18030; if texts look wrong, give encoding in site.yaml)"
 
 
-def normal_text(text: str) -> str:
-    """A text stripped and in normal form: full-width digits and letters become ASCII, the minus sign a hyphen."""
-    if text.isascii():
-        return text.strip()
-    text = _SUPERSCRIPT.sub(lambda found: "^" + unicodedata.normalize("NFKC", found.group()), text)
-    return unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-").strip()
-
-
-def read_table(path: Path, encoding: str | None = None) -> Table:
+def read_table(path: Path, encoding: str | None = None, id_name: str = ID) -> Table:
     """Read a file of patients.
 
     Parameters
@@ -90,20 +74,21 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
     path
         The file; it must exist.
     encoding
-        What site.yaml says: exactly this is used. None: UTF-8, with or without a byte order mark, UTF-16 with
-        one, else GB18030.
+        What site.yaml says; None: found out (see `read_text`).
+    id_name
+        What this hospital calls the column `id`; `id` itself is understood too.
 
     Raises
     ------
     HospitalError
         With every fault of the file's form: UNREADABLE_FILE or DUPLICATE_PATIENTS.
     """
-    text, used = _decode(path, encoding)
+    text, used = read_text(path, encoding)
     skipped = 0
     separator = _SEPARATOR_LINE.match(text)
     if separator:
         text, skipped = text[separator.end() :], 1
-    delimiter = separator.group(1) if separator else _sniff(text)
+    delimiter = separator.group(1) if separator else _sniff(text, id_name)
     records = _records(path, text, delimiter, skipped)
     if not records:
         raise HospitalError(
@@ -114,77 +99,26 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
         path=path,
         encoding=used,
         delimiter=delimiter,
-        header=tuple(names),
+        header=tuple(ID if name and name == id_name else name for name in names),
         rows=[row for _, row in body],
         lines=[line for line, _ in body],
     )
     faults = Faults()
-    _check_header(table, header_line, faults)
+    _check_header(table, header_line, id_name, faults)
     faults.stop_if_any()
     _check_rows(table, faults)
     faults.stop_if_any()
     return table
 
 
-def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or "it cannot be opened"
-        raise HospitalError(
-            Code.UNREADABLE_FILE, f"{path}: {reason}; check the file and who may read it"
-        ) from None
-    for start, kind in _NOT_TEXT.items():
-        if content.startswith(start):
-            raise HospitalError(
-                Code.UNREADABLE_FILE, f"{path}: this is {kind}, not a text file; save it as 'CSV UTF-8'"
-            )
-    text, used = _decoded(path, content, encoding)
-    text = text.removeprefix("\ufeff")
-    if "\0" in text:
-        raise HospitalError(
-            Code.UNREADABLE_FILE,
-            f"{path}: the file holds null bytes, so it is no plain text; save it as 'CSV UTF-8'",
-        )
-    return text, used
-
-
-def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, str]:
-    if encoding is not None:
-        try:
-            return content.decode(encoding), encoding
-        except LookupError:
-            cure = "write e.g. utf-8, gb18030, latin-1, cp1252 or big5"
-            raise HospitalError(
-                Code.BAD_SITE_FILE, f"site.yaml: there is no encoding {encoding!r}; {cure}"
-            ) from None
-        except UnicodeError as error:
-            raise HospitalError(
-                Code.UNREADABLE_FILE,
-                f"{path}: the file is not in the encoding that site.yaml gives ({encoding}): {error}; "
-                "correct encoding in site.yaml, or take it out for UTF-8 and GB18030",
-            ) from None
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for candidate in ("utf-16",) if marked else ("utf-8", "gb18030"):
-        try:
-            return content.decode(candidate), candidate
-        except UnicodeDecodeError:
-            continue
-    raise HospitalError(
-        Code.UNREADABLE_FILE,
-        f"{path}: the text is neither UTF-8 nor UTF-16 nor GB18030; save it as 'CSV UTF-8', or name its encoding "
-        "in site.yaml, e.g. encoding: latin-1",
-    )
-
-
-def _sniff(text: str) -> str:
+def _sniff(text: str, id_name: str) -> str:
     """The delimiter that parts `id` from the rest of the first line; else the one that is there most often."""
     found = _FIRST_LINE.search(text)
     line = found.group() if found else ""
 
     def fit(delimiter: str) -> tuple[bool, int]:
         first, _, rest = line.partition(delimiter)
-        return bool(rest) and normal_text(first.strip().strip('"')) == ID, line.count(delimiter)
+        return bool(rest) and normal_text(first.strip().strip('"')) in (ID, id_name), line.count(delimiter)
 
     return max(DELIMITERS, key=fit)
 
@@ -210,13 +144,20 @@ def _records(path: Path, text: str, delimiter: str, skipped: int) -> list[tuple[
     return records
 
 
-def _check_header(table: Table, line: int, faults: Faults) -> None:
+def _check_header(table: Table, line: int, id_name: str, faults: Faults) -> None:
     where = f"{table.path}, line {line}"
     if table.header[0] != ID:
-        cure = "move it to the front" if ID in table else "give the column of patient names the name id"
+        cure = "move it to the front"
+        if ID not in table:
+            paste = quoted(table.header[0]) if len(table.header) > 1 and table.header[0] else "…"
+            cure = (
+                f"give the column of patient names the name {ID}, or, if this is it, write under columns: in "
+                f"columns.yaml {ID}: {{name: {paste}}}"
+            )
+        wanted = ID if id_name == ID else f"{ID} or {quoted(id_name)}, as columns.yaml says"
         faults.add(
             Code.UNREADABLE_FILE,
-            f"{where}: the first column is {quoted(table.header[0][:60])}, but it must be {ID}; {cure} "
+            f"{where}: the first column is {quoted(table.header[0][:60])}, but it must be {wanted}; {cure} "
             "(columns are parted by commas, semicolons or tabs; "
             f"here: {DELIMITERS[table.delimiter]}){table.guess}",
         )
@@ -229,9 +170,11 @@ def _check_header(table: Table, line: int, faults: Faults) -> None:
     seen: dict[str, int] = {}
     for place, name in enumerate(table.header, 1):
         if name and seen.setdefault(name, place) != place:
+            also = f" (columns.yaml: {quoted(id_name)} is {ID})" if name == ID != id_name else ""
             faults.add(
                 Code.UNREADABLE_FILE,
-                f"{where}: columns {seen[name]} and {place} are both named {quoted(name)}; rename or delete one",
+                f"{where}: columns {seen[name]} and {place} are both named {quoted(name)}{also}; rename or "
+                "delete one",
             )
 
 

@@ -7,13 +7,14 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from client.cohort.columns_file import ColumnsFile
-from client.cohort.csv_file import ID, Table, normal_text, read_table
+from client.cohort.csv_file import ID, Table, read_table
 from client.cohort.decimals import DecimalMarks, read_numbers
 from client.cohort.faults import Faults, near_miss, some
 from client.cohort.unread_texts import UnreadTexts
 from client.site import Site
 from common.errors import Code, HospitalError
 from common.study import Predictors
+from common.texts import normal_text
 
 SHOWN_COLUMNS = 10
 # PyRadiomics writes its versions and settings beside the features, as text.
@@ -40,16 +41,19 @@ class Features:
     notes: tuple[str, ...]
 
 
-def read_features(site: Site, columns: ColumnsFile, predictors: Predictors) -> Features:
-    """Read the feature columns that the study asks for; HospitalError names what is missing or unreadable."""
-    path = site.folder / site.file.features
+def read_features(site: Site, columns: ColumnsFile, predictors: Predictors, name: str | None = None) -> Features:
+    """Read the feature columns that the study asks for; HospitalError names what is missing or unreadable.
+
+    `name` is the file's, where it is not the one that site.yaml names under features.
+    """
+    path = site.folder / (name or site.file.features)
     if not path.is_file():
         raise HospitalError(
             Code.COLUMN_MISSING,
             f"{path}: there is no such file, but the study asks for radiomic features; put the extracted features "
             "there (id, then one column a feature), or give the file's name in site.yaml as features",
         )
-    table = read_table(path, site.file.encoding)
+    table = read_table(path, site.file.encoding, columns.name_of(ID))
     faults = Faults()
     names, notes = _chosen(table, predictors, faults)
     cells = {name: table.column(name) for name in names}
@@ -80,7 +84,7 @@ def read_features(site: Site, columns: ColumnsFile, predictors: Predictors) -> F
     measured = ~np.isnan(matrix).all(axis=1)
     empty = [patient for patient, known in zip(table.ids, measured, strict=True) if not known]
     if empty:
-        notes.append(f"{path}: none of the features asked for is known for {', '.join(empty)}")
+        notes.append(f"{path}: none of the features asked for is known for {some(empty)}")
     ids = tuple(patient for patient, known in zip(table.ids, measured, strict=True) if known)
     return Features(ids=ids, names=tuple(names), matrix=matrix[measured], notes=tuple(notes))
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from client.cohort.columns_file import ColumnsFile, HospitalColumn, unit_factor
-from client.cohort.csv_file import Table, normal_text
+from client.cohort.csv_file import ID, Table
 from client.cohort.decimals import DecimalMarks, read_numbers, whole
 from client.cohort.faults import Faults, quoted
 from client.cohort.unread_texts import UnreadTexts
 from common.errors import Code
-from common.variables import Variable
-
-NUMERIC = ("number", "integer")
+from common.texts import normal_text
+from common.variables import NUMERIC, Variable
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class PatientsFile:
 
     def has(self, column: str) -> bool:
         """Whether this hospital has a column of the study."""
-        return self.columns.name_of(column) in self.table
+        name = self.columns.name_of(column)
+        return name != ID and name in self.table
 
     def read(self, column: str, variable: Variable, bad_level: Code, faults: Faults) -> np.ndarray:
         """A column as float64 in the study's unit, NaN where missing.
@@ -106,7 +106,7 @@ class PatientsFile:
         self, column: str, variable: Variable, entry: HospitalColumn, faults: Faults
     ) -> dict[str, int]:
         """What each text of this hospital means, as the index of the study's level."""
-        study = level_indices(variable)
+        study = variable.level_indices()
         here: dict[str, int] = {}
         for text, level in (entry.levels or {}).items():
             index = study.get(normal_text(level))
@@ -139,15 +139,3 @@ class PatientsFile:
             rows=rows,
             hint=self.table.guess,
         )
-
-
-def level_indices(variable: Variable) -> dict[str, int]:
-    """The texts that the study itself knows for a binary or category column, and the index that each becomes.
-
-    A binary column with named levels may hold 0 and 1 as well, unless its levels are named so: levels [1, 2] make
-    a 1 the first level.
-    """
-    named = {normal_text(level): index for index, level in enumerate(variable.levels or [])}
-    if variable.type == "binary" and not named.keys() & {"0", "1"}:
-        named |= {"0": 0, "1": 1}
-    return named

@@ -2,9 +2,10 @@
 
 from client.cohort.csv_file import ID
 from client.cohort.faults import Faults, near_miss, quoted
-from client.cohort.patients_file import NUMERIC, PatientsFile
+from client.cohort.patients_file import PatientsFile
 from common.errors import Code
-from common.study import Study, SurvivalOutcome
+from common.outcomes import SurvivalOutcome
+from common.study import Study
 from common.variables import Variable
 
 SCANNER = "scanner"
@@ -30,8 +31,6 @@ def _variable_as_read(study: Study, column: str) -> Variable:
     variable = study.variable(column)
     if not isinstance(study.outcome, SurvivalOutcome) or column != study.outcome.time:
         return variable
-    if variable.type not in NUMERIC:
-        variable = Variable()
     low, high = variable.range or (0.0, float("inf"))
     return variable.model_copy(update={"unit": variable.unit or "d", "range": (max(low, 0.0), high)})
 
@@ -50,7 +49,7 @@ def check_presence(study: Study, file: PatientsFile, outcome: list[str], faults:
     for column in [*study.predictors.clinical, SCANNER]:
         promised = file.columns.entry(column).name is not None
         if promised and column not in needed and not file.has(column):
-            faults.add(Code.COLUMN_MISSING, _absence(study, file, column, "against what columns.yaml says"))
+            faults.add(Code.COLUMN_MISSING, _absence(study, file, column))
     return [
         _absence(study, file, column, "so it is missing for every patient here")
         for column in study.predictors.clinical
@@ -58,16 +57,18 @@ def check_presence(study: Study, file: PatientsFile, outcome: list[str], faults:
     ]
 
 
-def _absence(study: Study, file: PatientsFile, column: str, why: str) -> str:
+def _absence(study: Study, file: PatientsFile, column: str, why: str = "") -> str:
     table, columns = file.table, file.columns
     name = columns.name_of(column)
-    called = quoted(column) if name == column else f"{quoted(name)}, which columns.yaml gives for {column}"
+    called = quoted(name)
+    if name != column:
+        called += f", although columns.yaml gives it as the name of {column}"
     near = near_miss(name, [header for header in table.header if header != ID])
     is_it = f"if {quoted(near)} is it" if near else "if it has another name here"
-    known = {*study.outcome_columns(), *needed_columns(study), *study.predictors.clinical, SCANNER}
+    known = {*study.outcome_columns(), *needed_columns(study), *study.predictors.clinical, SCANNER, ID}
     misspelt = near_miss(column, [other for other in columns.columns if other not in known])
     also = f"\n(it speaks of {quoted(misspelt)}, which the study does not know)" if misspelt else ""
     return (
-        f"{table.path}: there is no column {called}, {why}; {is_it}, write under columns: "
+        f"{table.path}: there is no column {called}{f', {why}' if why else ''}; {is_it}, write under columns: "
         f"in {file.columns_path}:\n  {column}: {{name: {quoted(near) if near else '…'}}}{also}{table.guess}"
     )

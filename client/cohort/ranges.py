@@ -4,20 +4,18 @@ import numpy as np
 
 from client.cohort.columns_file import HospitalColumn
 from client.cohort.faults import Faults, counted
-from client.cohort.units import OtherUnit, conversion, other_units
 from common.errors import Code
-from common.variables import Variable
+from common.units import POWERS_OF_TEN, OtherUnit, conversion, other_units
+from common.variables import NUMERIC, Variable
 
 # Above both, it is not the patients who are odd but the column.
 MANY_SHARE = 0.25
 MANY_VALUES = 5
 
-_POWERS_OF_TEN = [OtherUnit("", 10.0**power) for power in (1, -1, 2, -2, 3, -3, 4, -4, 6, -6)]
-
 
 def outside(variable: Variable, values: np.ndarray) -> np.ndarray:
     """Whether each known value is implausible, or has no logarithm or root where the study takes one."""
-    if variable.type not in ("number", "integer"):
+    if variable.type not in NUMERIC:
         return np.zeros(len(values), dtype=bool)
     out = np.isinf(values)
     if variable.range is not None:
@@ -64,7 +62,7 @@ def check_for_another_unit(
 def _cure(column: str, variable: Variable, entry: HospitalColumn, known: np.ndarray) -> str:
     present = _present_factor(column, variable, entry)
     guesses = [OtherUnit(variable.unit or "", 1.0)] if present != 1.0 else []
-    guesses += other_units(column, variable.unit) or _POWERS_OF_TEN
+    guesses += other_units(column, variable.unit) or POWERS_OF_TEN
     with np.errstate(over="ignore"):
         inside = [1 - float(outside(variable, known / present * guess.factor).mean()) for guess in guesses]
     best = max(range(len(guesses)), key=lambda i: inside[i])  # the least far off, if several fit alike

@@ -8,11 +8,13 @@ from client.queries import (  # noqa: F401  (importing a module declares its que
     combat,
     cross_products,
     discrimination,
+    hospital_effect,
     logistic,
     moments,
     own_copy,
     quantiles,
     recalibration,
+    retest,
     roll_call,
 )
 from client.queries.registry import QUERIES, answer

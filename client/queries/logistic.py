@@ -2,15 +2,16 @@
 
 import numpy as np
 
-from client.queries.registry import MAXIMUM_COEFFICIENT, Parameters, bounded_array, query
+from client.queries.registry import Parameters, per_split, query
 from client.rows import Rows
+from client.view_rules import MAXIMUM_COEFFICIENT
 from common.query import Answer
 
 
 class Logistic(Parameters):
     """The current coefficients (splits × (1 + columns)), intercept first, on the view's columns."""
 
-    beta: bounded_array(2, -MAXIMUM_COEFFICIENT, MAXIMUM_COEFFICIENT)  # type: ignore[valid-type]
+    beta: per_split(-MAXIMUM_COEFFICIENT, MAXIMUM_COEFFICIENT, "1 + columns")  # type: ignore[valid-type]
 
 
 @query(

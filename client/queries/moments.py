@@ -2,15 +2,16 @@
 
 import numpy as np
 
-from client.queries.registry import Parameters, bounded_array, query
+from client.queries.registry import Parameters, per_split, query
 from client.rows import Rows
+from client.view_rules import LARGEST
 from common.query import Answer
 
 
 class Moments(Parameters):
     """Where to centre each column (splits × columns), from an earlier total; zero in the first round."""
 
-    centre: bounded_array(2, -1e300, 1e300)  # type: ignore[valid-type]
+    centre: per_split(-LARGEST, LARGEST, "columns")  # type: ignore[valid-type]
 
 
 @query("moments", Moments, leaves="Per column and fold: number of known values, their sum, their sum of squares.")

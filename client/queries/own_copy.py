@@ -9,6 +9,10 @@ from client.own_files import harmonised_lines, write_csv
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.query import LEAVE_OUT, Answer
+from common.splits import FINAL
+
+HARMONISING = ("combat", "levels", "covbat")
+"""The steps of a view that harmonise."""
 
 
 class OwnCopy(Parameters):
@@ -21,10 +25,11 @@ class OwnCopy(Parameters):
 @query(
     "own_copy",
     OwnCopy,
-    leaves="Nothing: predictions.csv and harmonised.csv are written into the hospital's own folder.",
+    leaves="Nothing: predictions.csv, harmonised.csv and harmonisation.svg are written into the hospital's own "
+    "folder.",
 )
 def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
-    """Write predictions.csv and, where features were harmonised, harmonised.csv."""
+    """Write predictions.csv and, where features were harmonised, harmonised.csv and harmonisation.svg."""
     rows.site.own_folder.mkdir(parents=True, exist_ok=True)
     header = ["id", "scheme", "fold", "score", "repeat"]
     write_csv(rows.site.own_folder / "predictions.csv", header, _predictions(rows, parameters.schemes))
@@ -32,6 +37,7 @@ def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
         header = ["id", *rows.cohort.feature_names]
         lines = harmonised_lines(rows.cohort, rows.views, parameters.harmonised)
         write_csv(rows.site.own_folder / "harmonised.csv", header, lines)
+        _draw_densities(rows, parameters.harmonised)
     return Answer()
 
 
@@ -45,3 +51,24 @@ def _predictions(rows: Rows, schemes: Iterable[str]) -> Iterable[list[object]]:
             scores = expit(rows.linear_predictor(split)[chosen])
             for patient, score in zip(ids[chosen], scores, strict=True):
                 yield [patient, name, fold, repr(float(score)), repeat or "0"]
+
+
+def _draw_densities(rows: Rows, view_hash: str) -> None:
+    """Write harmonisation.svg: own patients by the final model, on the scale that ComBat worked on."""
+    from client.densities import Moved, draw_densities  # matplotlib is slow to load, and needed only here
+
+    cohort, chain = rows.cohort, rows.views.chain(view_hash)
+    names = [str(name) for name in chain[-1].parameters["columns"]]
+    first = next(view for view in reversed(chain) if view.step in HARMONISING)
+    before, after = (rows.views.matrix(str(view), FINAL) for view in (first.parent, view_hash))
+    scale = next(view for view in rows.views.chain(str(rows.query.view)) if view.step == "scale")
+    standard = rows.views.fitted(scale, FINAL)
+    mean, spread = standard.array("centre"), standard.array("spread")
+    moved = []
+    for column in rows.views.fitted(first, FINAL).numbers("features"):
+        known = ~np.isnan(cohort.features[:, cohort.feature_names.index(names[column])])
+        known &= np.isfinite(before[:, column]) & np.isfinite(after[:, column])
+        if known.any():
+            own = before[known, column], after[known, column]
+            moved.append(Moved(names[column], *own, mean=float(mean[column]), spread=float(spread[column])))
+    draw_densities(moved, rows.site.own_folder / "harmonisation.svg")

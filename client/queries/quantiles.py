@@ -1,10 +1,11 @@
 """How many values lie at or below public edges: what quantiles are found from, never a patient's value."""
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
-from client.queries.registry import Parameters, bounded_array, query
+from client.queries.registry import Parameters, Schemes, bounded_array, per_split, query
 from client.rows import Rows
+from client.view_rules import LARGEST
 from common.query import Answer
 
 MAXIMUM_EDGES = 256
@@ -12,6 +13,8 @@ MAXIMUM_EDGES = 256
 
 def few_and_ascending(edges: np.ndarray) -> np.ndarray:
     """Edges along the last axis; ValueError if there are more than the bound or they do not ascend."""
+    if not edges.size:
+        raise ValueError(f"found the shape {edges.shape}: an axis is empty")
     if edges.shape[-1] > MAXIMUM_EDGES:
         raise ValueError(f"{edges.shape[-1]} edges, at most {MAXIMUM_EDGES} are allowed")
     if (np.diff(edges, axis=-1) < 0).any():
@@ -22,7 +25,7 @@ def few_and_ascending(edges: np.ndarray) -> np.ndarray:
 class ColumnCounts(Parameters):
     """Edges a column (splits × columns × edges), ascending, public or from earlier totals."""
 
-    edges: bounded_array(3, -1e300, 1e300)  # type: ignore[valid-type]
+    edges: per_split(-LARGEST, LARGEST, "columns", None)  # type: ignore[valid-type]
 
     @field_validator("edges")
     @classmethod
@@ -33,12 +36,14 @@ class ColumnCounts(Parameters):
 class ScoreCounts(Parameters):
     """Edges of the predicted probability (schemes × edges)."""
 
-    schemes: tuple[str, ...]
+    schemes: Schemes
     edges: bounded_array(2, 0.0, 1.0)  # type: ignore[valid-type]
 
     @field_validator("edges")
     @classmethod
-    def _few(cls, edges: np.ndarray) -> np.ndarray:
+    def _few(cls, edges: np.ndarray, info: ValidationInfo) -> np.ndarray:
+        if len(edges) != len(info.data.get("schemes", ())):
+            raise ValueError(f"found edges for {len(edges)} schemes, expected a row a scheme")
         return few_and_ascending(edges)
 
 

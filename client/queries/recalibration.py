@@ -1,18 +1,28 @@
 """One Newton step of calibration slope and intercept: mirrored by server/evaluation/calibration.py."""
 
 import numpy as np
+from pydantic import ValidationInfo, field_validator
 
 from client.queries.logistic import logistic_sums
-from client.queries.registry import MAXIMUM_COEFFICIENT, Parameters, bounded_array, query
+from client.queries.registry import Parameters, Schemes, bounded_array, query
 from client.rows import Rows
+from client.view_rules import MAXIMUM_COEFFICIENT
 from common.query import Answer
 
 
 class Recalibration(Parameters):
     """The current intercept and slope (schemes × 2) of outcome on held-out linear predictor."""
 
-    schemes: tuple[str, ...]
+    schemes: Schemes
     beta: bounded_array(2, -MAXIMUM_COEFFICIENT, MAXIMUM_COEFFICIENT)  # type: ignore[valid-type]
+
+    @field_validator("beta")
+    @classmethod
+    def _a_pair_a_scheme(cls, beta: np.ndarray, info: ValidationInfo) -> np.ndarray:
+        expected = (len(info.data.get("schemes", ())), 2)
+        if beta.shape != expected:
+            raise ValueError(f"found the shape {beta.shape}, expected {expected}")
+        return beta
 
 
 @query(

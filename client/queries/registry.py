@@ -2,17 +2,36 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+)
 
 from client.rows import Rows
+from client.view_rules import LARGEST
 from common.errors import Code, HospitalError
 from common.query import Answer
 
-MAXIMUM_COEFFICIENT = 1e4
-"""On standardised columns a coefficient beyond this is no model; it could only serve to single out a row."""
+MOST_KNOTS = 32
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What parameters must fit: the query's number of splits, and the columns of its view."""
+
+    splits: int
+    columns: int | None
 
 
 class Parameters(BaseModel):
@@ -35,6 +54,67 @@ def bounded_array(ndim: int, low: float, high: float) -> Any:
         return array
 
     return Annotated[np.ndarray, BeforeValidator(check)]
+
+
+def per_split(low: float, high: float, *axes: str | None) -> Any:
+    """A type for a bounded array with one row a split and no empty axis.
+
+    Parameters
+    ----------
+    axes
+        What follows the splits: `columns` or `1 + columns` of the query's view, None where the query itself decides.
+    """
+
+    def fits(array: np.ndarray, info: ValidationInfo) -> np.ndarray:
+        asked = info.context
+        if not isinstance(asked, Asked):
+            raise ValueError("an array a split can only be judged beside its query")
+        width = asked.columns
+        lengths = {"columns": width, "1 + columns": None if width is None else 1 + width}
+        expected = [asked.splits, *(lengths[axis] if axis else None for axis in axes)]
+        for found, length in zip(array.shape, expected, strict=True):
+            if length is not None and found != length:
+                raise ValueError(f"found the shape {array.shape}, expected {expected} (None: any)")
+        if asked.splits and not array.size:
+            raise ValueError(f"found the shape {array.shape}: an axis is empty")
+        return array
+
+    return Annotated[bounded_array(1 + len(axes), low, high), AfterValidator(fits)]
+
+
+def _column_numbers(numbers: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+    if len(set(numbers)) != len(numbers):
+        raise ValueError("a column is named twice")
+    width = info.context.columns if isinstance(info.context, Asked) else None
+    if numbers and (min(numbers) < 0 or (width is not None and max(numbers) >= width)):
+        raise ValueError(f"found the columns {min(numbers)} … {max(numbers)}, the view has {width}")
+    return numbers
+
+
+ColumnNumbers = Annotated[tuple[StrictInt, ...], AfterValidator(_column_numbers)]
+"""Numbers of columns of the query's view, each once."""
+
+
+def _each_once(schemes: tuple[str, ...]) -> tuple[str, ...]:
+    if not schemes or len(set(schemes)) != len(schemes):
+        raise ValueError("expected one scheme or more, each once")
+    return schemes
+
+
+Schemes = Annotated[tuple[str, ...], AfterValidator(_each_once)]
+"""Names of schemes; whether the study has them is asked of the study."""
+
+
+def _rising(knots: tuple[float, ...]) -> tuple[float, ...]:
+    if not 2 <= len(knots) <= MOST_KNOTS:
+        raise ValueError(f"found {len(knots)} knots, allowed are 2 … {MOST_KNOTS}")
+    if any(b <= a for a, b in pairwise(knots)):
+        raise ValueError("the knots do not rise")
+    return knots
+
+
+Knots = Annotated[tuple[Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)], ...], AfterValidator(_rising)]
+"""A few finite, rising numbers."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +151,9 @@ def answer(rows: Rows) -> Answer:
     if kind is None:
         raise HospitalError(Code.UNKNOWN_QUERY, f"there is no query {asked.name!r} in this version")
     try:
-        parameters = kind.parameters.model_validate({**asked.parameters, **asked.arrays})
+        parameters = kind.parameters.model_validate(
+            {**asked.parameters, **asked.arrays}, context=Asked(len(asked.splits), rows.width())
+        )
     except ValidationError as error:
         raise HospitalError(Code.BAD_PARAMETERS, f"query {asked.name!r}: {error}") from None
     return kind.answer(rows, parameters)

@@ -2,6 +2,8 @@
 
 import hashlib
 import platform
+import re
+from collections import Counter
 from importlib.metadata import version
 
 import numpy as np
@@ -9,8 +11,16 @@ import numpy as np
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.errors import Code, HospitalError
-from common.query import SMALLEST_CELL, SMALLEST_FOR_A_MEDIAN, Answer, Disclosed, two_significant
-from common.study import SurvivalOutcome
+from common.outcomes import SurvivalOutcome
+from common.query import (
+    MOST_SCANNERS,
+    SCANNER_NAME,
+    SMALLEST_CELL,
+    SMALLEST_FOR_A_MEDIAN,
+    Answer,
+    Disclosed,
+    two_significant,
+)
 from harmonization.leakage import outcome_in_disguise
 
 SMALLEST_GAP = 10
@@ -26,8 +36,9 @@ class RollCall(Parameters):
 @query(
     "roll_call",
     RollCall,
-    leaves="In clear: number of patients and events, missing values a column (5 and more), scanner models, column "
-    "names, medians to two digits, software versions. As sums: patients left by each criterion, gaps a feature.",
+    leaves="In clear: number of patients and events, missing values a column (5 and more), scanner models of five "
+    "patients and more, column names, medians to two digits, software versions. As sums: patients by class and left "
+    "by each criterion, gaps, batch levels.",
 )
 def roll_call(rows: Rows, _: RollCall) -> Answer:
     """Answer the roll call of a study."""
@@ -37,21 +48,48 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
     gaps = np.isnan(cohort.features).sum(axis=0)[by_name]
     return Answer(
         sums={
+            "classes": np.array(
+                [(rows.members.strata == k).sum() for k in range(_classes(rows))], dtype=np.float64
+            ),
             "flow": np.array(list(cohort.flow.values()), dtype=np.float64),
             "feature_gaps": gaps.astype(np.float64),
             "hospitals_with_few_gaps": ((gaps > 0) & (gaps < SMALLEST_GAP)).astype(np.float64),
+            "hospitals_with_level": _levels_here(rows),
         },
         disclosed=Disclosed(
             hospital=rows.site.name,
             patients=len(cohort.ids),
             events=_events(rows),
             missing=_missing(rows),
-            scanners=tuple(sorted({name for name in cohort.scanner if name})),
+            scanners=_scanners(rows),
             features=cohort.feature_names,
             fingerprint=fingerprint(rows.study.hash),
             medians=_medians(rows),
         ),
     )
+
+
+def _scanners(rows: Rows) -> tuple[str, ...]:
+    """Scanner models of five patients and more, the most used first to be kept; a free text is not sent."""
+    counts = Counter(name for name in rows.cohort.scanner if name and re.fullmatch(SCANNER_NAME, name))
+    often = [name for name, count in counts.most_common(MOST_SCANNERS) if count >= SMALLEST_CELL]
+    return tuple(sorted(often))
+
+
+def _classes(rows: Rows) -> int:
+    """How many classes the outcome has; an event is there or not."""
+    if rows.study.outcome.kind != "multiclass":
+        return 2
+    return len(rows.study.variable(rows.study.outcome_columns()[0]).levels or [])
+
+
+def _levels_here(rows: Rows) -> np.ndarray:
+    """1 for every level of the batch variables that this hospital has, one variable after the other."""
+    here = [
+        np.isin(np.arange(rows.number_of_levels(variable)), rows.members.levels(variable)).astype(np.float64)
+        for variable in rows.study.harmonisation.levels
+    ]
+    return np.concatenate(here) if here else np.zeros(0)
 
 
 def _refuse_the_outcome_as_covariate(rows: Rows) -> None:

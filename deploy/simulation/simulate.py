@@ -1,5 +1,6 @@
 """A whole federation on one machine: every hospital folder is a hospital, with its own store and log."""
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,8 +58,18 @@ def find_hospitals(folder: Path) -> dict[str, Path]:
     return found
 
 
-def prepare_out(out: Path, resume: bool, overwrite: bool) -> None:
+def prepare_out(out: Path, hospitals: dict[str, Path], resume: bool, overwrite: bool) -> None:
     """Make the output folder, or refuse to mix two runs in one."""
+    if resume and overwrite:
+        raise HepafedError("--resume goes on with a run and --overwrite replaces it: give one of them")
+    if out.exists() and not out.is_dir():
+        raise HepafedError(f"{out} is a file: --out names a folder")
+    for folder in hospitals.values():
+        if (
+            out.resolve() in (folder.resolve(), folder.parent.resolve())
+            or folder.resolve() in out.resolve().parents
+        ):
+            raise HepafedError(f"{out} holds hospitals' data, which is only read: name another folder for --out")
     begun = (out / CHECKPOINT).exists() or (out / "results.json").exists()
     if begun and overwrite:
         for name in ("coordinator", "sites"):
@@ -102,13 +113,20 @@ def _locator(whereabouts: list[Whereabouts]) -> Callable[[Context], Whereabouts]
     return locate
 
 
-def last_words(simulation: Simulation) -> dict[str, str]:
-    """The last line of every hospital's own log: on one machine, its operator is you."""
+def log_ends(simulation: Simulation) -> dict[str, int]:
+    """How long every hospital's own log is now."""
+    logs = {name: simulation.own_folder(name) / LOG for name in simulation.folders}
+    return {name: log.stat().st_size if log.exists() else 0 for name, log in logs.items()}
+
+
+def last_words(simulation: Simulation, since: dict[str, int]) -> dict[str, list[str]]:
+    """The last error in every hospital's own log since then: on one machine, its operator is you."""
     said = {}
-    for name in simulation.folders:
+    for name, start in since.items():
         log = simulation.own_folder(name) / LOG
-        lines = log.read_text(encoding="utf-8").strip().splitlines() if log.exists() else []
-        errors = [line for line in lines if " ERROR " in line]
+        text = log.read_bytes()[start:].decode("utf-8", "replace") if log.exists() else ""
+        entries = re.split(r"\n(?=\d{4}-\d\d-\d\d )", text.strip())
+        errors = [entry for entry in entries if " ERROR " in entry.partition("\n")[0]]
         if errors:
-            said[name] = errors[-1]
+            said[name] = errors[-1].splitlines()
     return said

@@ -3,7 +3,8 @@
 With P_b and N_b patients of the two classes in bin b of the predicted risk, every ordering of patients within
 bins is possible, so the AUC of the pooled predictions lies in [lo, lo + width],
 lo = Σ P_b N_{<b} / (n₁n₀) and width = Σ P_b N_b / (n₁n₀): that is the certificate. With bins of equal mass the
-width is at most 1/bins. Bins: at most (smaller class)/5 (DISCLOSURE: cells). DeLong's error from the bins'
+width is at most 1/bins. Bins: at most (smaller class)/5 (DISCLOSURE: cells), and of ten patients or more by counts
+that are known before the classes are asked about. DeLong's error from the bins'
 placements: v10_b = (N_{<b} + N_b/2)/n₀, v01_b alike (≤ 1e-5 off the pooled one, measured).
 What leaves: class histograms, Σp a bin and Σ(p − y)², as masked totals; each hospital's own AUC in clear.
 Mirrored by client/queries/discrimination.py.
@@ -74,7 +75,7 @@ def discriminate(federation: Federation, view: str, schemes: tuple[str, ...]) ->
 
 
 def _edges(federation: Federation, view: str, schemes: tuple[str, ...]) -> np.ndarray:
-    """Edges of bins of about equal mass, found from counts that do not look at the outcome."""
+    """Edges of bins of about equal mass and ten patients at least, from counts that do not look at the outcome."""
     nothing = np.array([])
     counted = [Counted(nothing, nothing, 0.0, 0.0, 1.0) for _ in schemes]
     proposed = [np.linspace(0, 1, 9)[1:-1] for _ in schemes]
@@ -85,7 +86,7 @@ def _edges(federation: Federation, view: str, schemes: tuple[str, ...]) -> np.nd
             view=view,
             rows="held_out",
             parameters={"schemes": list(schemes)},
-            arrays={"edges": pad(proposed)},
+            arrays={"edges": pad(proposed, counted)},
         ).sums
         for k, new in enumerate(proposed):
             classes = sums["classes"][k]
@@ -96,7 +97,9 @@ def _edges(federation: Federation, view: str, schemes: tuple[str, ...]) -> np.nd
         proposed = [c.narrower(t) for c, t in zip(counted, targets, strict=True)]
         if not any(len(new) for new in proposed):
             break
-    return pad([c.nearest(t) for c, t in zip(counted, targets, strict=True)])
+    # A scheme without edges is one bin: no probability lies above 1.
+    whole = [Counted(nothing, nothing, 0.0, 0.0, 1.0) for _ in schemes]
+    return pad([c.nearest(t) for c, t in zip(counted, targets, strict=True)], whole)
 
 
 def _bins(patients: float, smaller_class: float) -> int:
@@ -182,7 +185,10 @@ def _roc(positive: np.ndarray, negative: np.ndarray) -> list[tuple[float, float]
 def _grouped(
     predicted: np.ndarray, positive: np.ndarray, negative: np.ndarray, most: int = 10
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Neighbouring bins merged into at most ten groups for the calibration curve: Σp, events, patients."""
+    """Neighbouring bins merged into at most ten groups for the calibration curve: Σp, events, patients.
+
+    A bin holds ten patients and more, so a group does too.
+    """
     size = positive + negative
     group = np.minimum((np.cumsum(size) - size / 2) / size.sum() * most, most - 1).astype(int)
     chosen = np.unique(group)

@@ -24,8 +24,9 @@ from server.methods.transform import YEO_JOHNSON_ROUNDS, choose_transforms, tran
 
 @dataclass(frozen=True)
 class Harmonised:
-    """The view to harmonised columns, and the parameters of every split."""
+    """The views just before and after harmonisation, on one scale, and the parameters of every split."""
 
+    before: str
     view: str
     parameters: tuple[CombatParameters, ...]
     transforms: tuple[Transform, ...]
@@ -48,8 +49,8 @@ def harmonise(
     if study.harmonisation.transform != "none":
         view = federation.keep(transform_view(federation, layout, view, transforms))
     if study.harmonisation.levels:
-        view, by_level = harmonise_by_levels(federation, study, layout, view)
-        return Harmonised(view, tuple(by_level), tuple(transforms), _notes(by_level))
+        after, by_level, said = harmonise_by_levels(federation, study, layout, view)
+        return Harmonised(view, after, tuple(by_level), tuple(transforms), (*said, *_notes(by_level)))
     parameters = fit_all(federation, study, layout, view)
     step = combat_view("combat", federation, layout, view, parameters)
     if study.harmonisation.reference is not None:
@@ -57,7 +58,7 @@ def harmonise(
         step = combat_view("combat", federation, layout, view, parameters)
     if study.harmonisation.method == "covbat":
         step = covbat_view(federation, layout, view, parameters)
-    return Harmonised(federation.keep(step), tuple(parameters), tuple(transforms), _notes(parameters))
+    return Harmonised(view, federation.keep(step), tuple(parameters), tuple(transforms), _notes(parameters))
 
 
 def rounds_of(study: Study) -> int:
@@ -67,7 +68,7 @@ def rounds_of(study: Study) -> int:
         return 0
     transform = {"none": 0, "signed-log": 1, "yeo-johnson": YEO_JOHNSON_ROUNDS}[chosen.transform]
     if chosen.levels:
-        return transform + 3 * len(chosen.levels)
+        return transform + 4 * len(chosen.levels)
     return transform + 1 + (chosen.reference is not None) + 3 * (chosen.method == "covbat")
 
 

@@ -34,10 +34,17 @@ class Layout:
         return tuple(self.names[j] for j in self.harmonised_features)
 
 
-def lay_out(study: Study, names: tuple[str, ...], features: tuple[str, ...], incomplete: frozenset[str]) -> Layout:
-    """Find the covariates and features among the design's columns."""
+def lay_out(
+    study: Study,
+    names: tuple[str, ...],
+    features: tuple[str, ...],
+    incomplete: frozenset[str],
+    left_out: frozenset[str] = frozenset(),
+) -> Layout:
+    """Find the covariates and features among the design's columns; what is left out is no covariate."""
     chosen = study.harmonisation
-    covariates = [c for name in study.preserved() for c in study.variable(name).columns(name)]
+    preserved = [c for name in study.preserved() for c in study.variable(name).columns(name)]
+    covariates = [c for c in preserved if c not in left_out]
     numbers = {name: j for j, name in enumerate(names)}
     ordered = [f for f in features if f not in incomplete] + [f for f in features if f in incomplete]
     groups = harmonisation_groups(ordered, shape_too=chosen.shape_too)
@@ -48,7 +55,9 @@ def lay_out(study: Study, names: tuple[str, ...], features: tuple[str, ...], inc
         incomplete=tuple(numbers[f] for f in ordered if f in incomplete),
         groups=tuple(int(g) for g in groups.group),
         group_names=groups.labels,
-        smooth={str(numbers[name]): term.model_dump() for name, term in chosen.smooth.items()},
+        smooth={
+            str(numbers[name]): term.model_dump() for name, term in chosen.smooth.items() if name in covariates
+        },
     )
 
 

@@ -1,31 +1,36 @@
 """impute → harmonise → scale: what comes before the fit, refitted inside every training fold, all in one message.
 
-Rounds: one for the means of known values, one more for regression imputation, one for means and spreads after
+Rounds: one for the means of known values, two more for regression imputation, one for means and spreads after
 imputation. Exact: equal to the pooled computation up to rounding (5e-13 measured). What leaves: counts, sums and
-sums of squares a column and fold; for regression, cross-products of the clinical columns.
+sums of squares a column and fold; for regression, cross-products of the clinical columns. Two-valued columns that
+too few patients carry are left out before the first cross-product (server/methods/rare.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from common.query import SMALLEST_CELL, View
+from common.query import View
 from common.study import Study
 from common.variables import INDICATOR
 from server.federation import Federation
 from server.methods.combat import Harmonised, harmonise
+from server.methods.imputation import mean_imputation, regression_imputation
 from server.methods.layout import Layout, lay_out
+from server.methods.rare import rare_columns
 
 CONSTANT = 1e-12
 """A column whose spread is below this share of its mean is constant: what is left is rounding."""
 
-ROUNDING = 1e-7
-"""The same for a spread from uncentred squares, which lose half the digits."""
-
 
 @dataclass(frozen=True)
 class Prepared:
-    """The fitted pipeline: a view to standardised columns, and what happened on the way."""
+    """The fitted pipeline: a view to standardised columns, and what happened on the way.
+
+    `design` names the model's columns and, after them, covariates that only harmonisation uses; `carriers` holds
+    the sum of their known values in every split's training rows: for a 0/1 column, how many patients have it; `rare`
+    marks those of the model's columns that too few patients carry.
+    """
 
     view: str
     columns: tuple[str, ...]
@@ -35,6 +40,9 @@ class Prepared:
     known: np.ndarray
     rows: np.ndarray
     notes: tuple[str, ...]
+    design: tuple[str, ...] = ()
+    carriers: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    rare: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     harmonised: Harmonised | None = None
     layout: Layout | None = None
 
@@ -73,27 +81,40 @@ def prepare(
     known = first["known"]
     mean = first["first"] / np.maximum(known, 1)
     spread = _spread(first["second"] / np.maximum(known, 1) - mean**2, mean)
-    harmonising = study.harmonisation.method != "none" and bool(features)
-    layout = lay_out(study, design, features, gaps_to_keep) if harmonising else None
-    open_gaps = list(layout.incomplete) if layout else []
-    imputed = federation.keep(_imputation(federation, study, design, raw, known, mean, spread, open_gaps))
+    rare = rare_columns(study, design, known, first["first"], first["second"])
+    # What fills a rare column's gaps is the common value: its mean would tell every hospital the number of carriers.
+    mean = np.where(rare.columns, np.rint(mean), mean)
+    left_out = frozenset(c for c, out in zip(design, rare.columns, strict=True) if out)
+    kept = tuple(f for f in features if f not in left_out)
+    layout = None
+    if study.harmonisation.method != "none" and kept:
+        layout = lay_out(study, tuple(design), kept, gaps_to_keep, left_out)
+    imputation, said = mean_imputation(raw, splits, mean, layout.incomplete if layout else ()), tuple[str, ...]()
+    clinical = [j for j, c in enumerate(design) if _is_clinical(study, c) and not rare.columns[j]]
+    if study.imputation.method == "regression" and len(clinical) > 1:
+        imputation, said = regression_imputation(
+            federation, design, clinical, raw, known, mean, spread, layout.incomplete if layout else ()
+        )
+    imputed = federation.keep(imputation)
     harmonised = harmonise(federation, study, layout, imputed, mean, spread) if layout else None
     view = harmonised.view if harmonised else imputed
+    width = len(columns)
     if only_preserved:
-        chosen = {"columns": list(range(len(columns)))}
+        chosen = {"columns": list(range(width))}
         view = federation.keep(View(step="select", parent=view, splits=splits, parameters=chosen))
-    return _scale(
-        federation, study, columns, view, known[:, : len(columns)], mean[:, : len(columns)], harmonised, layout
+    prepared = _scale(
+        federation, columns, view, known[:, :width], mean[:, :width], rare.columns[:width], harmonised, layout
     )
+    return replace(prepared, design=design, carriers=first["first"], notes=(*rare.notes, *said, *prepared.notes))
 
 
 def _scale(
     federation: Federation,
-    study: Study,
     columns: tuple[str, ...],
     view: str,
     known: np.ndarray,
     mean: np.ndarray,
+    rare: np.ndarray,
     harmonised: Harmonised | None,
     layout: Layout | None,
 ) -> Prepared:
@@ -106,13 +127,9 @@ def _scale(
     # A gap filled with the mean adds a row but no deviation.
     spread = _spread((sums["second"] - sums["known"] * shift**2) / rows[:, None], centre)
     spread[known == 0] = 0.0
-    notes = _notes_on_constants(columns, spread, known)
-    rare = _rare_columns(study, columns, centre, rows)
-    spread[rare] = 0.0
-    notes += [
-        f"{columns[j]}: fewer than {SMALLEST_CELL} patients in total differ from the rest; left out of the model"
-        for j in np.flatnonzero(rare[0])
-    ]
+    notes = _notes_on_constants(columns, spread, known, rare)
+    spread[:, rare] = 0.0
+    centre[:, rare] = mean[:, rare]
     if layout and layout.incomplete:
         view = federation.keep(View(step="impute", parent=view, splits=splits, arrays={"fill": centre}))
     scaled = View(step="scale", parent=view, splits=splits, arrays={"centre": centre, "spread": spread})
@@ -127,6 +144,7 @@ def _scale(
         notes=(*notes, *(harmonised.notes if harmonised else ())),
         harmonised=harmonised,
         layout=layout,
+        rare=rare,
     )
 
 
@@ -137,80 +155,23 @@ def _spread(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return spread
 
 
-def _imputation(
-    federation: Federation,
-    study: Study,
-    columns: tuple[str, ...],
-    raw: str,
-    known: np.ndarray,
-    mean: np.ndarray,
-    spread: np.ndarray,
-    open_gaps: list[int],
-) -> View:
-    """The imputation step: means, and regression coefficients where the study asks for them."""
-    splits = federation.splits
-    fill = mean.copy()
-    fill[:, open_gaps] = np.nan
-    clinical = [j for j, c in enumerate(columns) if _is_clinical(study, c)]
-    gaps = [j for j in clinical if (known[:, j] < known.max(axis=1)).any()]
-    if study.imputation.method == "mean" or not gaps or len(clinical) < 2:
-        return View(step="impute", parent=raw, splits=splits, arrays={"fill": fill})
-    spread = np.where(spread > ROUNDING * np.abs(mean), spread, 0.0)
-    chosen = {"targets": gaps, "predictors": clinical}
-    sums = federation.ask(
-        "cross_products", view=raw, splits=splits, parameters=chosen, arrays={"fill": mean, "spread": spread}
-    ).sums
-    coefficients = np.zeros((len(splits), len(gaps), 1 + len(clinical)))
-    for s in range(len(splits)):
-        scale = np.where(spread[s] > 0, spread[s], 1.0)
-        for t, target in enumerate(gaps):
-            standard = _least_squares(sums["gram"][s, t], sums["product"][s, t])
-            slopes = standard[1:] * scale[target] / scale[clinical]
-            coefficients[s, t, 1:] = slopes
-            coefficients[s, t, 0] = mean[s, target] + standard[0] * scale[target] - slopes @ mean[s, clinical]
-    return View(
-        step="impute",
-        parent=raw,
-        splits=splits,
-        parameters=chosen,
-        arrays={"fill": fill, "coefficients": coefficients},
-    )
-
-
-def _least_squares(gram: np.ndarray, product: np.ndarray) -> np.ndarray:
-    """The smallest solution of the normal equations; directions without information get no weight."""
-    values, vectors = np.linalg.eigh(gram)
-    informative = values > 1e-10 * max(values[-1], 1e-300)
-    return vectors[:, informative] @ ((vectors[:, informative].T @ product) / values[informative])
-
-
 def _is_clinical(study: Study, column: str) -> bool:
     return not column.endswith(INDICATOR) and column.partition("=")[0] in study.predictors.clinical
 
 
-def _notes_on_constants(columns: tuple[str, ...], spread: np.ndarray, known: np.ndarray) -> list[str]:
+def _notes_on_constants(
+    columns: tuple[str, ...], spread: np.ndarray, known: np.ndarray, rare: np.ndarray
+) -> list[str]:
     """Columns without spread in all rows, or only in some folds, in words."""
     notes = []
     for j, column in enumerate(columns):
         without = int((spread[:, j] == 0).sum())
         if known[0, j] == 0:
             notes.append(f"{column}: no hospital knows a value; left out of the model")
+        elif rare[j]:
+            continue
         elif spread[0, j] == 0 and not column.endswith(INDICATOR):
             notes.append(f"{column}: the same value everywhere; left out of the model")
         elif without and not column.endswith(INDICATOR):
             notes.append(f"{column}: the same value in the training rows of {without} splits; left out there")
     return notes
-
-
-def _rare_columns(study: Study, columns: tuple[str, ...], centre: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """0/1 columns with fewer than five carriers (or non-carriers) in total: they would expose a row."""
-    two_valued = np.array([_is_two_valued(study, column) for column in columns])
-    carriers = centre * rows[:, None]
-    scarce = np.minimum(carriers, rows[:, None] - carriers) < SMALLEST_CELL - 1e-6
-    return scarce & two_valued
-
-
-def _is_two_valued(study: Study, column: str) -> bool:
-    if column.endswith(INDICATOR) or "=" in column:
-        return True
-    return _is_clinical(study, column) and study.variable(column).type == "binary"

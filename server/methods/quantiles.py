@@ -1,8 +1,9 @@
-"""Quantiles to intervals that hold at least ten patients: mirrored by client/queries/quantiles.py.
+"""Quantiles to intervals of ten to nineteen patients: mirrored by client/queries/quantiles.py.
 
 Counts at public edges narrow an interval round each quantile; an interval that holds fewer than twenty patients
-is not split again, so what is known of a quantile is an interval, not a patient's value. Rounds: at most 5. What
-leaves: how many values lie at or below each edge, as masked totals.
+is not split again, so what is known of a quantile is an interval, not a patient's value. How many patients an
+edge cuts off cannot be known before it is asked, so a count may be small; it is a count alone, and of no outcome.
+Rounds: at most 5. What leaves: how many values lie at or below each edge, as masked totals.
 """
 
 from dataclasses import dataclass
@@ -49,10 +50,18 @@ class Counted:
         return np.array(sorted(new))
 
     def nearest(self, targets: np.ndarray) -> np.ndarray:
-        """For each target count the edge whose count is nearest; each edge once."""
-        if not len(self.edges):
-            return self.edges
-        return np.unique([self.edges[int(np.argmin(np.abs(self.below - target)))] for target in targets])
+        """For each target count the edge whose count is nearest, as far as every interval holds ten patients."""
+        kept, reached = list[float](), 0.0
+        chosen = {int(np.argmin(np.abs(self.below - target))) for target in targets} if len(self.edges) else set()
+        for k in sorted(chosen):
+            if min(self.below[k] - reached, self.total - self.below[k]) >= SMALLEST_INTERVAL:
+                kept.append(float(self.edges[k]))
+                reached = float(self.below[k])
+        return np.array(kept)
+
+    def asked_before(self) -> float:
+        """An edge that tells nothing new."""
+        return float(self.edges[-1]) if len(self.edges) else self.high
 
     def at(self, target: float) -> float:
         """The value at a target count, linear within its interval."""
@@ -69,7 +78,7 @@ def column_quantiles(
     counted = [Counted(nothing, nothing, 0.0, float(m - h), float(m + h)) for m, h in zip(mean, half, strict=True)]
     proposed = [m + s * np.array([-1.0, -0.3, 0.3, 1.0]) for m, s in zip(mean, spread, strict=True)]
     for _ in range(ROUNDS):
-        edges = pad(proposed)
+        edges = pad(proposed, counted)
         sums = federation.ask("column_counts", view=view, splits=[split], arrays={"edges": edges[None]}).sums
         for j, new in enumerate(proposed):
             total = float(sums["known"][0, j])
@@ -80,7 +89,8 @@ def column_quantiles(
     return np.array([[c.at(share * c.total) for share in shares] for c in counted])
 
 
-def pad(edges: list[np.ndarray]) -> np.ndarray:
-    """Lists of edges as one array, the last edge of each repeated; a list without edges asks at 0."""
+def pad(edges: list[np.ndarray], counted: list[Counted]) -> np.ndarray:
+    """Lists of edges as one array, the last edge of each repeated; a list without edges asks nothing new."""
     width = max(1, max(len(e) for e in edges))
-    return np.array([np.concatenate([e, np.full(width - len(e), e[-1] if len(e) else 0.0)]) for e in edges])
+    last = [e[-1] if len(e) else c.asked_before() for e, c in zip(edges, counted, strict=True)]
+    return np.array([np.concatenate([e, np.full(width - len(e), x)]) for e, x in zip(edges, last, strict=True)])

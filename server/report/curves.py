@@ -11,7 +11,7 @@ from server.report.drawing import BLUE, FAINT, GREY, ORANGE, PURPLE, SOFT, Drawi
 from server.report.numerals import fixed
 from server.report.performance import schemes
 
-_WIDTH, _HEIGHT = 430, 418
+_WIDTH, _HEIGHT, _LEGEND_ROW = 430, 424, 18
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 420, 10, 376
 _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _FEWEST_FOR_A_CURVE = 2
@@ -42,11 +42,11 @@ def draw_roc(results: Mapping[str, Any]) -> Markup | None:
         return None
     legend = [f"{SHORT.get(s, s)}: AUC {fixed(found[s]['overall']['auc']['value'], 2)}" for s in drawn]
     told = "Sensitivity against 1 − specificity. " + "; ".join(legend) + "."
-    drawing, x, y = _square("ROC curves", told, "roc", "1 − specificity", "Sensitivity")
+    drawing, x, y = _square("ROC curves", told, "roc", ("1 − specificity", "Sensitivity"), len(drawn))
     for scheme in reversed(drawn):
         colour, dash, _ = style(scheme)
         drawing.path([(x(a), y(b)) for a, b in found[scheme]["roc"]], colour, 2.2, dash)
-    _legend(drawing, drawn, legend, lines=True)
+    _legend(drawing, drawn, legend, marked=False)
     return drawing.markup()
 
 
@@ -61,20 +61,21 @@ def draw_calibration(results: Mapping[str, Any]) -> Markup | None:
         slope = found[scheme]["overall"]["calibration"]["slope"]["value"]
         legend.append(f"{SHORT.get(scheme, scheme)}: slope {fixed(slope, 2)}")
     told = "Observed share against mean predicted risk, in groups of patients. " + "; ".join(legend) + "."
-    drawing, x, y = _square("Calibration curves", told, "calibration", "Mean predicted risk", "Observed share")
+    axes = ("Mean predicted risk", "Observed share")
+    drawing, x, y = _square("Calibration curves", told, "calibration", axes, len(drawn))
     for scheme in reversed(drawn):
         colour, dash, marker = style(scheme)
         points = [(x(p["predicted"]), y(p["observed"])) for p in found[scheme]["calibration_curve"]]
         drawing.path(points, colour, 1.8, dash)
         for a, b in points:
             drawing.mark(marker, a, b, colour, 3.6, hollow=scheme == APPARENT)
-    _legend(drawing, drawn, legend, lines=False)
+    _legend(drawing, drawn, legend, marked=True)
     return drawing.markup()
 
 
-def _square(title: str, told: str, name: str, across: str, up: str) -> tuple[Drawing, Scale, Scale]:
-    """Axes from 0 to 1 with a diagonal."""
-    drawing = Drawing(_WIDTH, _HEIGHT, title, told, name)
+def _square(title: str, told: str, name: str, axes: tuple[str, str], rows: int) -> tuple[Drawing, Scale, Scale]:
+    """Axes from 0 to 1 with a diagonal, and room for a legend of some rows below."""
+    drawing = Drawing(_WIDTH, _HEIGHT + _LEGEND_ROW * rows + 2, title, told, name)
     x, y = Scale(0, 1, _LEFT, _RIGHT), Scale(0, 1, _BOTTOM, _TOP)
     for tick in _TICKS:
         drawing.line(x(tick), _TOP, x(tick), _BOTTOM, FAINT)
@@ -82,21 +83,17 @@ def _square(title: str, told: str, name: str, across: str, up: str) -> tuple[Dra
         drawing.text(x(tick), _BOTTOM + 17, f"{tick:g}", "middle", SOFT, 11)
         drawing.text(_LEFT - 7, y(tick) + 4, f"{tick:g}", "end", SOFT, 11)
     drawing.line(x(0), y(0), x(1), y(1), SOFT, 1, "4 4")
-    drawing.text((_LEFT + _RIGHT) / 2, _BOTTOM + 36, across, "middle")
-    drawing.upright(15, (_TOP + _BOTTOM) / 2, up)
+    drawing.text((_LEFT + _RIGHT) / 2, _BOTTOM + 36, axes[0], "middle")
+    drawing.upright(15, (_TOP + _BOTTOM) / 2, axes[1])
     return drawing, x, y
 
 
-def _legend(drawing: Drawing, drawn: Sequence[str], words_of: Sequence[str], lines: bool) -> None:
-    """In the corner that curves leave empty: low at the right for lines only, high at the left with markers."""
-    height = 18 * len(drawn) + 8
-    left = _RIGHT - 254 if lines else _LEFT + 8
-    top = _BOTTOM - height - 8 if lines else _TOP + 8
-    drawing.box(left, top, 246, height, edge=FAINT)
+def _legend(drawing: Drawing, drawn: Sequence[str], words_of: Sequence[str], marked: bool) -> None:
+    """Below the axes, where it covers no point."""
     for k, (scheme, said) in enumerate(zip(drawn, words_of, strict=True)):
         colour, dash, marker = style(scheme)
-        middle = top + 13 + 18 * k
-        drawing.line(left + 8, middle, left + 38, middle, colour, 2.2, dash)
-        if not lines:
-            drawing.mark(marker, left + 23, middle, colour, 3.6, hollow=scheme == APPARENT)
-        drawing.text(left + 46, middle + 4, said, size=11, longest=34)
+        middle = _HEIGHT + _LEGEND_ROW * (k + 0.5)
+        drawing.line(_LEFT, middle, _LEFT + 30, middle, colour, 2.2, dash)
+        if marked:
+            drawing.mark(marker, _LEFT + 15, middle, colour, 3.6, hollow=scheme == APPARENT)
+        drawing.text(_LEFT + 38, middle + 4, said, size=11, longest=56)

@@ -1,7 +1,7 @@
 """The patient flow as a drawing, with exclusions of one to four patients suppressed.
 
-A step that fewer than five patients left must not be told by subtracting its two boxes either: the upper box then
-shows a range, and so does every exclusion beside it.
+results.json holds a range where subtracting two steps would tell one to four patients (server/small_cells.py); every
+exclusion beside such a box is then a range too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,18 +36,16 @@ def steps_of(results: Mapping[str, Any]) -> list[Step]:
         flow.pop("with_features", None)
     if not results["study"]["content"].get("cohort", {}).get("include"):
         flow.pop("met_criteria", None)
-    counts = [(*words.FLOW.get(name, (name, name)), int(n)) for name, n in flow.items()]
+    counts = [(*words.FLOW.get(name, (name, name)), _limits(n)) for name, n in flow.items()]
     if len(counts) > 1 and counts[-1][2] == counts[-2][2]:  # the last step left nobody out: one box for both
         counts[-2:] = [(counts[-1][0], *counts[-2][1:])]
     if results["lost"]:
-        counts.append(
-            ("Hospitals that stayed to the end", "of a hospital that was lost", results["cohort"]["patients"])
-        )
-    shown = _ranges([n for *_, n in counts])
+        stayed = _limits(results["cohort"]["patients"])
+        counts.append(("Hospitals that stayed to the end", "of a hospital that was lost", stayed))
     steps = []
-    for k, (title, reason, _) in enumerate(counts):
-        left_out = _difference(shown[k - 1], shown[k], counts[k - 1][2] - counts[k][2]) if k else ""
-        steps.append(Step(title, _range(*shown[k]), reason, left_out))
+    for k, (title, reason, shown) in enumerate(counts):
+        left_out = _difference(counts[k - 1][2], shown) if k else ""
+        steps.append(Step(title, _range(*shown), reason, left_out))
     return steps
 
 
@@ -82,23 +80,14 @@ def describe(steps: Sequence[Step]) -> str:
     return "; ".join(parts) + "."
 
 
-def _ranges(counts: list[int]) -> list[tuple[int, int]]:
-    """What each box may show, from the last one up: a number, or a range that hides one to four patients."""
-    shown: list[tuple[int, int]] = []
-    known = counts[-1]
-    for count in reversed(counts):
-        if 0 < count - known < SMALLEST_CELL:
-            shown.append((known + 1, known + SMALLEST_CELL - 1))
-        else:
-            known = count
-            shown.append((count, count))
-    return shown[::-1]
+def _limits(shown: int | Mapping[str, int]) -> tuple[int, int]:
+    """A number of the flow, or the range that stands for it (server/small_cells.py)."""
+    return (shown, shown) if isinstance(shown, int) else (shown["at_least"], shown["at_most"])
 
 
-def _difference(above: tuple[int, int], below: tuple[int, int], left_out: int) -> str:
-    if left_out < SMALLEST_CELL:
-        return SUPPRESSED if left_out > 0 else "0"
-    return _range(above[0] - below[1], above[1] - below[0])
+def _difference(above: tuple[int, int], below: tuple[int, int]) -> str:
+    low, high = max(0, above[0] - below[1]), above[1] - below[0]
+    return SUPPRESSED if low < high < SMALLEST_CELL else _range(low, high)
 
 
 def _range(low: int, high: int) -> str:

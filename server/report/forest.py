@@ -9,6 +9,7 @@ from markupsafe import Markup
 from common.splits import APPARENT
 from server.report.curves import SHORT, style
 from server.report.drawing import BLUE, FAINT, GREY, INK, SOFT, Drawing, Scale
+from server.report.hospitals import EVENTS_SUPPRESSED
 from server.report.model import Coefficient
 from server.report.numerals import fixed, interval
 from server.report.performance import schemes
@@ -16,7 +17,8 @@ from server.report.performance import schemes
 HOSPITALS_A_FIGURE = 20
 LARGEST_SHOWN = 20
 _LEFT, _RIGHT, _WIDTH = 240, 640, 820
-_ROW = 17
+_ROW, _GAP = 17, 9
+_LOWEST_BLOCK = 34  # two lines of text beside a single row
 
 
 def draw_forest(results: Mapping[str, Any]) -> list[Markup]:
@@ -30,7 +32,8 @@ def draw_forest(results: Mapping[str, Any]) -> list[Markup]:
 
 def _forest(results: Mapping[str, Any], drawn: Sequence[str], hospitals: Sequence[str], part: int) -> Markup:
     found = results["performance"]
-    block = _ROW * len(drawn) + 9
+    block = max(_ROW * len(drawn) + _GAP, _LOWEST_BLOCK)
+    first = (block - _GAP - _ROW * len(drawn)) / 2
     height = 34 + block * (len(hospitals) + 2) + 58
     told = f"AUC with 95 % interval for {len(hospitals)} hospitals, within hospitals and overall."
     drawing = Drawing(_WIDTH, height, "AUC by hospital", told, f"forest-{part}")
@@ -40,15 +43,15 @@ def _forest(results: Mapping[str, Any], drawn: Sequence[str], hospitals: Sequenc
     top = 34.0
     for hospital in hospitals:
         site = results["sites"].get(hospital, {"patients": "?", "events": None})
-        events = "<5 or suppressed" if site["events"] is None else site["events"]
-        drawing.text(0, top + block / 2 - 4, hospital, longest=32)
-        drawing.text(0, top + block / 2 + 9, f"{site['patients']}, {events}", colour=SOFT, size=10)
-        _rows(drawing, x, top, drawn, [found[s]["by_site"].get(hospital, {}).get("auc") for s in drawn])
+        events = EVENTS_SUPPRESSED if site["events"] is None else site["events"]
+        drawing.text(0, top + (block - _GAP) / 2 - 1, hospital, longest=32)
+        drawing.text(0, top + (block - _GAP) / 2 + 12, f"{site['patients']}, {events}", colour=SOFT, size=10)
+        _rows(drawing, x, top + first, drawn, [found[s]["by_site"].get(hospital, {}).get("auc") for s in drawn])
         top += block
         drawing.line(0, top - 4.5, _WIDTH, top - 4.5, FAINT)
     for title, key in (("Within hospitals, pooled", "within_sites"), ("Overall", "overall")):
-        drawing.text(0, top + block / 2 + 2, title, bold=True)
-        _rows(drawing, x, top, drawn, [found[s][key]["auc"] for s in drawn], bold=True)
+        drawing.text(0, top + (block - _GAP) / 2 + 4, title, bold=True)
+        _rows(drawing, x, top + first, drawn, [found[s][key]["auc"] for s in drawn], bold=True)
         top += block
     _key(drawing, drawn, height - 8)
     return drawing.markup()
@@ -87,7 +90,7 @@ def _rows(
             continue
         drawing.line(x(low), middle, x(high), middle, colour, 1.8, dash if dash != "2 3" else "")
         drawing.mark(marker, x(value), middle, colour, 5 if bold else 4)
-        drawing.text(_RIGHT + 16, middle + 4, interval(estimate, 2), size=11, bold=bold)
+        drawing.text(_RIGHT + 16, middle + 4, interval(estimate), size=11, bold=bold)
 
 
 def _key(drawing: Drawing, drawn: Sequence[str], baseline: float) -> None:

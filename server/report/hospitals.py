@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.query import SMALLEST_CELL
-from common.study import Criterion, Study
+from common.study import Study
 from server.report import words
 from server.report.columns import Column, describe
 from server.report.numerals import SUPPRESSED, share, significant, small, whole
 
-EVENTS_SUPPRESSED = f"{SUPPRESSED} or suppressed"
+EVENTS_SUPPRESSED = "suppressed"
 _MEDIANS_A_TABLE = 6
 
 
@@ -107,7 +107,7 @@ def characteristics(results: Mapping[str, Any], study: Study) -> list[Characteri
     rows = []
     for name, entry in results["cohort"]["variables"].items():
         column = describe(study, name)
-        missing = patients - entry["known"]
+        known = entry["known"]
         transformed = ""
         if "quartiles" in entry:
             low, middle, high = (entry["quartiles"][q] for q in ("0.25", "0.5", "0.75"))
@@ -115,32 +115,27 @@ def characteristics(results: Mapping[str, Any], study: Study) -> list[Characteri
             figures = f"{middle} ({low} to {high})"
             if column.transform != "none":
                 transformed = f"analysed as {column.transform}"
-        elif not entry["known"]:
+        elif known == 0:
             figures = "not known at any hospital"
         elif entry.get("carriers") is None:
-            figures = f"{SUPPRESSED} or more than {whole(entry['known'] - SMALLEST_CELL)}: suppressed"
+            many = f" or more than {whole(known - SMALLEST_CELL)}" if known is not None else ""
+            figures = f"{SUPPRESSED}{many}: suppressed"
         else:
-            figures = f"{whole(entry['carriers'])} ({share(entry['carriers'], entry['known'])})"
-        gaps = small(missing) + (f" ({share(missing, patients)})" if missing >= SMALLEST_CELL else "")
-        rows.append(Characteristic(column, figures, gaps, transformed))
+            figures = f"{whole(entry['carriers'])} ({share(entry['carriers'], known or patients)})"
+        rows.append(Characteristic(column, figures, gaps(known, patients), transformed))
     return rows
+
+
+def gaps(known: int | None, patients: int) -> str:
+    """Missing values with their share, or that they are suppressed."""
+    if known is None:
+        return "suppressed"
+    missing = patients - known
+    return small(missing) + (f" ({share(missing, patients)})" if missing >= SMALLEST_CELL else "")
 
 
 def criteria(study: Study) -> list[str]:
     """The cohort's criteria as sentences."""
     return [
-        f"{describe(study, criterion.column).label}: {_condition(criterion)}" for criterion in study.cohort.include
+        f"{describe(study, criterion.column).label}: {criterion.in_words()}" for criterion in study.cohort.include
     ]
-
-
-def _condition(criterion: Criterion) -> str:
-    parts = []
-    if criterion.known:
-        parts.append("known")
-    if criterion.at_least is not None:
-        parts.append(f"at least {criterion.at_least:g}")
-    if criterion.at_most is not None:
-        parts.append(f"at most {criterion.at_most:g}")
-    if criterion.one_of is not None:
-        parts.append(f"one of {', '.join(criterion.one_of)}")
-    return " and ".join(parts)

@@ -10,7 +10,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from common.study import Study
-from server.report import columns, hospitals, model, numerals, performance, released, words
+from server.report import (
+    columns,
+    harmonisation,
+    hospitals,
+    model,
+    numerals,
+    performance,
+    released,
+    remarks,
+    words,
+)
 from server.report.curves import draw_calibration, draw_roc
 from server.report.flow import draw_flow
 from server.report.forest import LARGEST_SHOWN, draw_coefficients, draw_forest
@@ -23,6 +33,7 @@ _SECTIONS = (
     ("performance", "Performance", "statisticians: sections 4 to 6"),
     ("model", "Model", ""),
     ("preprocessing", "Preprocessing", ""),
+    ("harmonisation", "Harmonisation", ""),
     ("released", "What left each hospital", "security officers: start here"),
     ("origin", "Origin and versions", ""),
 )
@@ -87,7 +98,7 @@ def _asked(results: Mapping[str, Any], study: Study, used: Sequence[model.Coeffi
         model=_lower_first(model.penalty(results)),
         hospitals=sum(site["in_final_roster"] for site in results["sites"].values()),
         repeated=any(scheme["repeats"] > 1 for scheme in results["performance"].values()),
-        transductive=any(scheme["transductive"] for scheme in results["performance"].values()),
+        transductive=any(performance.is_transductive(results, name) for name in results["performance"]),
         with_errors=results["model"]["standard_errors"] is not None,
         events_a_column=numerals.significant(events / len(used), 2) if used else "–",
     )
@@ -98,6 +109,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
     study = Study.from_content(results["study"]["content"], "results.json")
     outcome = columns.outcome(study)
     coefficients = model.coefficients(results, study)
+    harmonised = harmonisation.section(results, study)
     return {
         "results": results,
         "title": results["study"]["title"] or results["study"]["name"],
@@ -105,11 +117,11 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "study_yaml": yaml.safe_dump(results["study"]["content"], allow_unicode=True, sort_keys=True, width=100),
         "outcome": outcome,
         "asked": _asked(results, study, coefficients),
-        "sections": _SECTIONS,
+        "sections": [s for s in _SECTIONS if harmonised or s[0] != "harmonisation"],
         "words": words,
         "protected": _is_protected(results["protection"]),
         "headlines": performance.headlines(results, _lower_first(outcome.label)),
-        "remarks": performance.remarks(results),
+        "remarks": remarks.remarks(results),
         "hospitals": hospitals.hospitals(results, study),
         "away": hospitals.away(results),
         "medians": hospitals.medians(results, study),
@@ -130,7 +142,8 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "penalty": model.penalty(results),
         "prepared": model.prepared(results, study),
         "imputation": model.imputation(results),
-        "harmonisation": model.harmonisation(results),
+        "harmonisation": model.harmonisation(results, study),
+        "harmonised": harmonised,
         "queries": released.queries(results),
         "totals": released.totals(results),
         "fingerprints": released.fingerprints(results),

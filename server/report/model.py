@@ -6,7 +6,8 @@ from typing import Any
 
 from common.study import Study
 from server.report.columns import Column, describe
-from server.report.numerals import limits, odds_ratio, share, significant, small
+from server.report.hospitals import gaps
+from server.report.numerals import limits, odds_ratio, significant
 
 SHOWN = 50
 _NORMAL_95 = 1.959963984540054
@@ -14,7 +15,7 @@ _NORMAL_95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Coefficient:
-    """One column's coefficient, on both scales."""
+    """One column's coefficient, on both scales; only a clinical column has an odds ratio in its own unit."""
 
     column: Column
     standardised: float
@@ -24,7 +25,6 @@ class Coefficient:
     odds_ratio_a_deviation: str
     own: str
     odds_ratio: str
-    interval: str
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,28 @@ def coefficients(results: Mapping[str, Any], study: Study) -> list[Coefficient]:
         if not columns[name]["used"]:
             continue
         again = [refit[name] * columns[name]["spread"] for refit in refits]
-        own = model["coefficients"][name]
+        own, error, column = model["coefficients"][name], errors.get(name, 0.0), describe(study, name)
         found.append(
             Coefficient(
-                column=describe(study, name),
+                column=column,
                 standardised=standardised,
                 lowest=min(again, default=None),
                 highest=max(again, default=None),
                 refits=limits(min(again), max(again)) if again else "–",
-                odds_ratio_a_deviation=odds_ratio(standardised),
+                odds_ratio_a_deviation=_odds_ratio(standardised, error * columns[name]["spread"]),
                 own=significant(own),
-                odds_ratio=odds_ratio(own),
-                interval=_interval(own, errors[name]) if name in errors else "",
+                odds_ratio=_odds_ratio(own, error) if column.clinical else "–",
             )
         )
     return sorted(found, key=lambda c: (-abs(c.standardised), c.column.name))
 
 
-def _interval(own: float, error: float) -> str:
-    return f"{odds_ratio(own - _NORMAL_95 * error)} to {odds_ratio(own + _NORMAL_95 * error)}"
+def _odds_ratio(coefficient: float, error: float) -> str:
+    """An odds ratio with its 95 % interval; an error of 0 stands for none."""
+    if not error:
+        return odds_ratio(coefficient)
+    low, high = (odds_ratio(coefficient + side * _NORMAL_95 * error) for side in (-1, 1))
+    return f"{odds_ratio(coefficient)} ({low} to {high})"
 
 
 def unused(results: Mapping[str, Any], study: Study) -> list[Column]:
@@ -80,13 +83,11 @@ def prepared(results: Mapping[str, Any], study: Study) -> list[Prepared]:
     patients = results["cohort"]["patients"]
     rows = []
     for name, figures in results["pipeline"]["columns"].items():
-        missing = patients - figures["known"]
-        gaps = small(missing) + (f" ({share(missing, patients)})" if missing >= 5 else "")
         rows.append(
             Prepared(
                 column=describe(study, name),
-                missing=gaps,
-                fill=significant(figures["fill"], 4) if missing else "–",
+                missing=gaps(figures["known"], patients),
+                fill=significant(figures["fill"], 4) if figures["known"] != patients else "–",
                 centre=significant(figures["centre"], 4),
                 spread=significant(figures["spread"], 4),
                 used=figures["used"],
@@ -108,9 +109,13 @@ def imputation(results: Mapping[str, Any]) -> str:
     return f"{said}."
 
 
-def harmonisation(results: Mapping[str, Any]) -> str:
+def harmonisation(results: Mapping[str, Any], study: Study) -> str:
     """How hospital effects were treated, in a sentence."""
     found = results["pipeline"]["harmonisation"]
+    if found["method"] == "none" and all(
+        describe(study, name).clinical for name in results["pipeline"]["columns"]
+    ):
+        return "There was nothing to harmonise: the model uses no image features."
     if found["method"] == "none":
         return (
             "Hospital effects on image features were not removed (no harmonisation): differences between scanners "

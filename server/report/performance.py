@@ -15,7 +15,6 @@ _NOT_ASKED = {
     words.KFOLD: "not asked for (the study sets no folds)",
     LEAVE_ONE_HOSPITAL_OUT: "not asked for (the study does not leave hospitals out)",
 }
-_APART = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,18 @@ def schemes(results: Mapping[str, Any]) -> list[str]:
 
 def rows(results: Mapping[str, Any]) -> list[Scheme]:
     """The performance table."""
-    return [_row(name, results["performance"][name]) for name in schemes(results)]
+    return [_row(name, results["performance"][name], is_transductive(results, name)) for name in schemes(results)]
 
 
-def _row(name: str, found: Mapping[str, Any]) -> Scheme:
+def is_transductive(results: Mapping[str, Any], scheme: str) -> bool:
+    """Whether judged patients' own values took part in their harmonisation; without harmonisation none did."""
+    harmonised = results["pipeline"]["harmonisation"]["method"] != "none"
+    return harmonised and bool(results["performance"][scheme]["transductive"])
+
+
+def _row(name: str, found: Mapping[str, Any], transductive: bool) -> Scheme:
     title, meaning = words.scheme(name)
-    if found["transductive"]:
+    if transductive:
         meaning += "; transductive: that hospital's own values, without outcomes, took part in its harmonisation"
     overall = found["overall"]
     auc, calibration = overall["auc"], overall["calibration"]
@@ -99,26 +104,32 @@ def _row(name: str, found: Mapping[str, Any]) -> Scheme:
 
 def headlines(results: Mapping[str, Any], of: str) -> list[Headline]:
     """Cross-validated, leave-one-hospital-out and within-hospital AUC, each with what it means."""
-    found = results["performance"]
-    leading = schemes(results)[0]
-    within = found[leading]["within_sites"]["auc"]
-    basis = words.scheme(leading)[0].lower()
     return [
-        _headline(found, words.KFOLD, "New patients, same hospitals", of),
-        _headline(found, LEAVE_ONE_HOSPITAL_OUT, "A new hospital", of),
-        Headline(
-            "Patients of one hospital",
-            "AUC within hospitals",
-            fixed(within["value"], 2),
-            _limits(within),
-            "Only patients of the same hospital are compared with each other, so that differences between "
-            f"hospitals cannot help the model. Scheme: {basis}.",
-        ),
+        _headline(results, words.KFOLD, "New patients, same hospitals", of),
+        _headline(results, LEAVE_ONE_HOSPITAL_OUT, "A new hospital", of),
+        _headline_within(results),
     ]
 
 
-def _headline(found: Mapping[str, Any], name: str, title: str, of: str) -> Headline:
-    scheme = f"AUC, {words.scheme(name)[0].lower()}"
+def _headline_within(results: Mapping[str, Any]) -> Headline:
+    """The within-hospital AUC of the leading held-out scheme; the apparent one is no headline."""
+    title, scheme = "Patients of one hospital", "AUC within hospitals"
+    leading = schemes(results)[0]
+    if leading == APPARENT:
+        return Headline(title, scheme, "–", "no patient was held out", "")
+    within = results["performance"][leading]["within_sites"]["auc"]
+    return Headline(
+        title,
+        scheme,
+        fixed(within["value"], 2),
+        _limits(within),
+        "Only patients of the same hospital are compared with each other, so that differences between "
+        f"hospitals cannot help the model. Scheme: {words.scheme(leading)[0].lower()}.",
+    )
+
+
+def _headline(results: Mapping[str, Any], name: str, title: str, of: str) -> Headline:
+    found, scheme = results["performance"], f"AUC, {words.scheme(name)[0].lower()}"
     if name not in found:
         return Headline(title, scheme, "–", _NOT_ASKED[name], "")
     auc = found[name]["overall"]["auc"]
@@ -129,7 +140,7 @@ def _headline(found: Mapping[str, Any], name: str, title: str, of: str) -> Headl
         f"Of a patient with and a patient without {of}, the one with it gets the higher risk in "
         f"{100 * auc['value']:.0f} of 100 pairs. Each patient is judged by a model fitted without {fitted_without}."
     )
-    if found[name]["transductive"]:
+    if is_transductive(results, name):
         meaning += " That hospital's own values, without outcomes, served to harmonise it."
     return Headline(title, scheme, fixed(auc["value"], 2), _limits(auc), meaning)
 
@@ -162,39 +173,3 @@ def own_figures_missing(results: Mapping[str, Any]) -> bool:
         for found in results["performance"].values()
         for own in found["by_site"].values()
     )
-
-
-def remarks(results: Mapping[str, Any]) -> list[str]:
-    """What a careful reader would notice in the figures."""
-    return [remark for name in schemes(results) if name != APPARENT for remark in _remarks(name, results)]
-
-
-def _remarks(name: str, results: Mapping[str, Any]) -> list[str]:
-    found = results["performance"][name]
-    title = words.scheme(name)[0]
-    said = []
-    overall, within = found["overall"]["auc"]["value"], found["within_sites"]["auc"]["value"]
-    if overall is not None and within is not None and abs(overall - within) >= _APART:
-        told = f"{title}: the AUC is {fixed(overall, 2)} over all patients, {fixed(within, 2)} within hospitals."
-        if overall < within:
-            said.append(
-                f"{told} Within a hospital the ranking is better than between hospitals: predicted risks lie "
-                "on different levels at different hospitals, as happens when scanners or protocols shift the "
-                "features."
-            )
-        else:
-            said.append(f"{told} Part of the AUC over all patients tells hospitals apart rather than patients.")
-    slope = found["overall"]["calibration"]["slope"]
-    if slope["value"] is None:
-        said.append(f"{title}: calibration could not be estimated.")
-    elif slope["high"] < 1:
-        said.append(
-            f"{title}: predicted risks are too extreme (calibration slope {interval(slope, 2)}, ideal 1): high "
-            "risks are too high, low risks too low. Recalibrate before any use of the risks themselves."
-        )
-    elif slope["low"] > 1:
-        said.append(
-            f"{title}: predicted risks are too cautious (calibration slope {interval(slope, 2)}, ideal 1): they "
-            "lie nearer to the average than they should."
-        )
-    return said

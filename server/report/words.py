@@ -43,16 +43,22 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "roll_call": (
             "Roll call",
             "In clear, about the hospital: number of patients and events, missing values per column (5 or more), "
-            "scanner models, column names, medians to two digits, software versions. As a sum: how many patients "
-            "each step of the patient flow left.",
+            "scanner models (of 5 patients or more), column names, medians to two digits, software versions. As a "
+            "sum: how many patients each step of the patient flow left.",
         ),
         "moments": (
             "Means and spreads",
             "For each column and training set: how many values are known, their sum and their sum of squares.",
         ),
+        "complete_rows": (
+            "Filling gaps by regression: counts",
+            "For each training set: how many patients there are, how many have a value in every column with gaps, "
+            "and in how many of these each clinical column is known.",
+        ),
         "cross_products": (
             "Filling gaps by regression",
-            "For each column with gaps and training set: sums of products of the clinical columns.",
+            "For each training set: sums of products of the clinical columns, over the patients who have a value in "
+            "every column with gaps.",
         ),
         "column_counts": (
             "Counts for quartiles",
@@ -66,6 +72,11 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "combat_reference": (
             "The reference hospital (ComBat)",
             "From the reference hospital: mean and variance of every image feature. From all others: zeros.",
+        ),
+        "combat_level_counts": (
+            "Effects of shared levels: counts (ComBat)",
+            "For each training set: how many patients each level (such as a scanner model) has, and of how many it "
+            "is unknown.",
         ),
         "combat_level_sums": (
             "Effects of shared levels: sums (ComBat)",
@@ -99,8 +110,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "hospital_effect": (
             "What is left of hospital effects",
             "For each image feature, before and after harmonisation, over held-out patients: the sums of an analysis "
-            "of variance between hospitals and between scanners, and products with covariates and the outcome. In "
-            "clear: whether ten patients or more were measured twice.",
+            "of variance between hospitals and between scanners, and products with covariates and the outcome. "
+            "And, as sums too: how many hospitals measured ten patients or more twice, and how many these are.",
         ),
         "rank_counts": (
             "Hospital effects by rank: counts",
@@ -169,7 +180,6 @@ CODES: Mapping[Code, str] = MappingProxyType(
         Code.COVARIATE_IS_OUTCOME: "a covariate of the harmonisation equals the outcome there",
         Code.UNKNOWN_LEVEL: "a column holds a level that the study does not know",
         Code.OUT_OF_RANGE: "many values lie outside their plausible range, perhaps in another unit",
-        Code.NO_PATIENTS: "no patient is left after the study's criteria",
         Code.BAD_SITE_FILE: "its site.yaml or columns.yaml has a mistake",
         Code.TOO_FEW_PATIENTS: "it has fewer patients than the smallest number allowed",
         Code.SINGLE_HOSPITAL: "it has not approved sums from which its own can be derived",

@@ -10,14 +10,14 @@ from flwr.app import ConfigRecord, RecordDict
 
 from client.app import LOG, Whereabouts, respond
 from common import wire
-from common.errors import Code
+from common.errors import Code, StudyError
 from common.query import Answer, Query, View
 from common.splits import splits_of
 from common.study import Study
 from tests.hospitals_on_disk import study
 
 PATIENTS = 40
-ROSTER = ("north", "south", "west")
+ROSTER = ("east", "north", "south", "west")
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_one_question_is_answered_under_one_roster(hospital: Whereabouts, chosen
     assert first.sums
     again = ask(hospital, chosen, "moments", **query)
     assert all((again.sums[key] == first.sums[key]).all() for key in first.sums)
-    assert ask(hospital, chosen, "moments", roster=ROSTER[:2], **query).disclosed.code is Code.SINGLE_HOSPITAL
+    assert ask(hospital, chosen, "moments", roster=ROSTER[:3], **query).disclosed.code is Code.SINGLE_HOSPITAL
 
 
 def test_a_cohort_that_changed_after_it_was_frozen_is_refused(hospital: Whereabouts, chosen: Study) -> None:
@@ -234,3 +234,89 @@ def test_garbage_is_refused_in_one_code(hospital: Whereabouts) -> None:
 def test_an_unknown_query_is_refused(hospital: Whereabouts, chosen: Study) -> None:
     call_roll(hospital, chosen)
     assert ask(hospital, chosen, "all_rows", splits=("final",)).disclosed.code is Code.UNKNOWN_QUERY
+
+
+FINAL: dict[str, Any] = {
+    "views": (COLUMNS,),
+    "view": COLUMNS.hash,
+    "splits": ("final",),
+    "arrays": {"centre": np.zeros((1, 2))},
+}
+
+
+@pytest.mark.parametrize("roster", [(), ("north",), ("east", "north"), ("east", "south", "west"), ("north",) * 3])
+def test_a_roster_that_is_too_small_or_without_this_hospital_is_refused(
+    hospital: Whereabouts, chosen: Study, roster: tuple[str, ...]
+) -> None:
+    call_roll(hospital, chosen)
+    assert ask(hospital, chosen, "moments", roster=roster, **FINAL).disclosed.code is Code.BAD_PARAMETERS
+
+
+def test_a_second_roster_is_refused_whatever_it_asks(hospital: Whereabouts, chosen: Study) -> None:
+    """A question that differs by a hair would give the same difference of totals."""
+    call_roll(hospital, chosen)
+    assert ask(hospital, chosen, "moments", **FINAL).sums
+    nearly = FINAL | {"arrays": {"centre": np.full((1, 2), 1e-12)}}
+    answer = ask(hospital, chosen, "moments", roster=ROSTER[:3], **nearly)
+    assert answer.disclosed.code is Code.SINGLE_HOSPITAL
+
+
+def test_the_held_out_rows_of_a_left_out_hospital_are_its_own_sums(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    alone = FINAL | {"splits": ("leave_one_hospital_out/north",)}
+    answer = ask(hospital, chosen, "moments", rows="held_out", **alone)
+    assert answer.disclosed.code is Code.SINGLE_HOSPITAL
+
+
+def test_single_hospital_sums_need_four_hospitals(hospital: Whereabouts, chosen: Study) -> None:
+    (hospital.folder / "site.yaml").write_text("policy: {single_hospital_sums: true}\n")
+    call_roll(hospital, chosen)
+    alone = FINAL | {"splits": ("leave_one_hospital_out/east",)}
+    answer = ask(hospital, chosen, "moments", roster=ROSTER[:3], **alone)
+    assert answer.disclosed.code is Code.SINGLE_HOSPITAL
+
+
+def test_nobody_else_can_work_out_a_hospitals_folds(hospital: Whereabouts, chosen: Study) -> None:
+    """Known folds of many repeats are equations for every patient."""
+    call_roll(hospital, chosen)
+    first = ask(hospital, chosen, "moments", **(FINAL | {"splits": ("kfold/0/0",)})).sums["first"]
+    again = Whereabouts(hospital.folder, hospital.own_folder.parent / "other")
+    call_roll(again, chosen)
+    second = ask(again, chosen, "moments", **(FINAL | {"splits": ("kfold/0/0",)})).sums["first"]
+    assert (first != second).any()
+
+
+def test_a_query_cannot_write_lines_of_its_own_into_the_log(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    answer = ask(hospital, chosen, "moments\n2026-01-01 INFO all is well", **FINAL)
+    assert answer.disclosed.code is Code.BAD_PARAMETERS
+    assert "\n2026-01-01 INFO all is well" not in log_of(hospital)
+
+
+def test_two_studies_do_not_share_a_matrix(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    plain = ask(hospital, chosen, "moments", **FINAL).sums["first"]
+    logs = study(
+        predictors={"clinical": ["age", "size"]},
+        variables={"size": {"transform": "log10"}},
+        validation={"folds": 2, "leave_one_hospital_out": True},
+    )
+    call_roll(hospital, logs)
+    assert ask(hospital, logs, "moments", **FINAL).sums["first"][0, 1] < plain[0, 1] / 10
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"cohort": {"include": [{"column": "id", "one_of": ["SECRET-7"]}]}},
+        {
+            "predictors": {"clinical": ["id"]},
+            "variables": {"id": {"type": "category", "levels": ["a", "SECRET-7"]}},
+        },
+        {"harmonisation": {"method": "combat", "preserve": ["id"]}},
+        {"outcome": {"kind": "binary", "column": "id"}},
+    ],
+)
+def test_the_id_is_no_column_that_a_study_may_ask_for(section: dict[str, Any]) -> None:
+    with pytest.raises(StudyError, match="id"):
+        study(**({"predictors": {"clinical": ["age"]}} | section))

@@ -246,10 +246,19 @@ def test_site_yaml_names_files_and_their_encoding(tmp_path: Path) -> None:
     study = a_study(["Größe"])
     cohort = read(tmp_path, study, site="patients: Tabelle.csv\nencoding: latin-1\n")
     np.testing.assert_array_equal(cohort.columns["Größe"], [3.5])
-    # ö and the letter after it make one Chinese character: the texts look wrong, and the hint says why.
-    cohort = read(tmp_path, study, site="patients: Tabelle.csv\n")
-    assert cohort.absent == ("Größe",)
-    assert any("read as GB18030" in note and "encoding in site.yaml" in note for note in cohort.notes)
+    with pytest.raises(HospitalError, match="looks like Western text"):
+        read(tmp_path, study, site="patients: Tabelle.csv\n")
+    (tmp_path / "Tabelle.csv").write_text("id;Größe;mvi\nP1;3,5;1\n", encoding="utf-8")
+    with pytest.raises(HospitalError, match="looks like UTF-8"):
+        read(tmp_path, study, site="patients: Tabelle.csv\nencoding: latin-1\n")
+
+
+def test_where_the_encoding_was_guessed_a_column_that_is_absent_says_so(tmp_path: Path) -> None:
+    (tmp_path / "patients.csv").write_bytes(patients("id,年龄,mvi", "P1,61,1").encode("gb18030"))
+    notes = read(tmp_path, a_study(["岁数"])).notes
+    (note,) = [note for note in notes if 'no column "岁数"' in note]
+    assert "read as GB18030" in note
+    assert "encoding in site.yaml" in note
 
 
 def test_criteria_may_list_numbers_and_levels(tmp_path: Path) -> None:

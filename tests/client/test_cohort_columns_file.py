@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from client.cohort.columns_file import read_columns_file
-from client.cohort.units import conversion, other_units
 from common.errors import Code, HospitalError
+from common.units import conversion, other_units
 
 
 def refused(folder: Path, text: str, *words: str) -> None:
@@ -42,6 +42,7 @@ def refused(folder: Path, text: str, *words: str) -> None:
         ("bilirubin", "umol/L", "mg/dL", 1 / 17.104),
         ("bilirubin", "mg/L", "µmol/L", 1.7104),
         ("creatinine", "mg/dL", "µmol/L", 88.42),
+        ("glucose", "mg/dL", "mmol/L", 1 / 18.016),
         ("alt", "U/L", "IU/L", 1.0),
         ("score", "points", "points", 1.0),
     ],
@@ -53,7 +54,7 @@ def test_units_are_converted_by_the_closed_table(column: str, given: str, wanted
 @pytest.mark.parametrize(
     ("column", "given", "wanted"),
     [
-        ("glucose", "mg/dL", "mmol/L"),  # needs glucose's own molar mass
+        ("urea", "mg/dL", "mmol/L"),  # needs urea's own molar mass
         ("bilirubin", "mg/dL", "10^9/L"),
         ("albumin", "G/L", "g/L"),  # giga in a litre is no gram
         ("afp", "quarts", "ng/mL"),
@@ -67,6 +68,13 @@ def test_the_units_that_may_be_meant_come_nearest_first() -> None:
     factors = [other.factor for other in other_units("platelets", "10^9/L")]
     assert factors == [10.0, 1000.0, 0.001] or factors == [10.0, 0.001, 1000.0]
     assert other_units("score", None) == []
+
+
+def test_a_unit_is_proposed_as_laboratories_write_it_and_read_back() -> None:
+    for column, wanted in (("afp", "ng/mL"), ("platelets", "10^9/L"), ("bilirubin", "umol/L"), ("os", "d")):
+        for other in other_units(column, wanted):
+            assert conversion(column, other.unit, wanted) == other.factor
+    assert {other.unit for other in other_units("albumin", "g/L")} >= {"g/dL", "mg/dL", "ug/mL"}
 
 
 def test_a_file_that_is_not_there_says_nothing_unless_site_yaml_names_it(tmp_path: Path) -> None:
@@ -83,6 +91,16 @@ def test_levels_may_be_numbers_and_texts(tmp_path: Path) -> None:
     file = read_columns_file(path)
     assert file.entry("hbv").levels == {"阴性": "0", "阳性": "1", "2": "1"}
     assert {"不详", "999", "na", ""} <= file.missing_texts
+
+
+def test_the_id_may_have_another_name_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "columns.yaml"
+    path.write_text("columns:\n  id: {name: 病历号}\n", encoding="utf-8")
+    assert read_columns_file(path).name_of("id") == "病历号"
+    refused(
+        tmp_path, "columns:\n  id:\n    name: x\n    unit: g\n", "line 4", "columns.id.unit: id takes a name only"
+    )
+    refused(tmp_path, "columns:\n  id: {name: x}\n  age: {name: x}\n", "id and age are both called")
 
 
 def test_each_fault_has_its_line_and_cure(tmp_path: Path) -> None:

@@ -111,12 +111,6 @@ def test_latin_1_is_read_only_where_site_yaml_says_so(tmp_path: Path) -> None:
     refused(written(tmp_path, "id,Gr\xf6,e\nP1,1\n", "latin-1"), Code.UNREADABLE_FILE, "encoding: latin-1")
 
 
-def test_a_named_encoding_is_used_exactly(tmp_path: Path) -> None:
-    path = written(tmp_path, "id,乙肝\n", "gb18030")
-    refused(path, Code.UNREADABLE_FILE, "utf-8", "correct encoding in site.yaml", encoding="utf-8")
-    refused(path, Code.BAD_SITE_FILE, "site.yaml", "no encoding 'latein'", "cp1252", encoding="latein")
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -91,10 +91,10 @@ def test_thousands_separators_are_not_read_as_decimals(tmp_path: Path) -> None:
         (
             "platelets",
             range(120_000, 300_000, 30_000),
-            ["median here is 1.95e+05", "counted in /ul", "factor: 0.001"],
+            ["median here is 1.95e+05", "counted in /uL", "factor: 0.001"],
         ),
-        ("albumin", (3.9, 4.1, 4.4, 3.1, 2.8, 4.0), ["10 to 70 g/L", "counted in g/dl", "factor: 10"]),
-        ("bilirubin", (0.5, 0.7, 0.9, 0.4, 0.8, 1.2), ["6 values", "counted in mg/dl", "factor: 17.104"]),
+        ("albumin", (3.9, 4.1, 4.4, 3.1, 2.8, 4.0), ["10 to 70 g/L", "counted in g/dL", "factor: 10"]),
+        ("bilirubin", (0.5, 0.7, 0.9, 0.4, 0.8, 1.2), ["6 values", "counted in mg/dL", "factor: 17.104"]),
         ("albi", (-250, -199, -310, -260, -110, -90), ["100 times too high", "factor: 0.01"]),
         ("age", (1950, 1961, 1944, 1970, 1938, 1955), ["18 to 100", "check the column's unit and content"]),
     ],
@@ -123,9 +123,9 @@ def test_a_hospital_without_patients_after_criteria_is_told_why(tmp_path: Path) 
     study = a_study(["age"], cohort={"include": [{"column": "age", "at_least": 70}]})
     table = patients("id,age,mvi", "P1,61,1", "P2,62,0")
     words = ("read 2, met criteria 0", "age at least 70", "P1, P2", "do not take part")
-    refused(tmp_path, study, Code.NO_PATIENTS, *words, patients=table)
-    refused(tmp_path, study, Code.NO_PATIENTS, "holds no patient", patients="id,age,mvi\n")
-    text = refused(tmp_path, a_study(["age"]), Code.NO_PATIENTS, patients=patients("id,age,mvi", "P1,61,"))
+    refused(tmp_path, study, Code.TOO_FEW_PATIENTS, *words, patients=table)
+    refused(tmp_path, study, Code.TOO_FEW_PATIENTS, "holds no patient", patients="id,age,mvi\n")
+    text = refused(tmp_path, a_study(["age"]), Code.TOO_FEW_PATIENTS, patients=patients("id,age,mvi", "P1,61,"))
     assert "mvi is not known: 1 patient: P1" in text
 
 
@@ -186,16 +186,38 @@ def test_text_among_the_features_is_named_column_by_column(tmp_path: Path) -> No
     assert "f10" not in text
 
 
-@pytest.mark.parametrize(
-    ("criterion", "words"),
-    [
-        ({"column": "child_pugh", "one_of": ["D"]}, "which is no value of child_pugh"),
-        ({"column": "age", "one_of": ["old"]}, "which is no value of age"),
-    ],
-)
-def test_a_criterion_that_no_value_can_meet_is_the_studys_fault(
-    tmp_path: Path, criterion: dict[str, Any], words: str
-) -> None:
-    study = a_study(["age"], cohort={"include": [criterion]})
-    table = patients("id,age,child_pugh,mvi", "P1,61,A,1")
-    refused(tmp_path, study, Code.WRONG_STUDY, "study.yaml", words, patients=table)
+def test_an_error_names_the_first_few_patients_and_counts_the_rest(tmp_path: Path) -> None:
+    study = a_study(["age"], cohort={"include": [{"column": "age", "at_least": 70}]})
+    table = patients("id,age,mvi", *(f"P{i:02},61,1" for i in range(72)))
+    text = refused(
+        tmp_path, study, Code.TOO_FEW_PATIENTS, "72 patients: P00, P01, P02 and 69 more", patients=table
+    )
+    assert "P03" not in text
+
+
+def test_a_name_that_columns_yaml_gives_and_the_file_lacks_is_said_in_one_sentence(tmp_path: Path) -> None:
+    refused(
+        tmp_path,
+        a_study(["age", "afp"]),
+        Code.COLUMN_MISSING,
+        'there is no column "AFP_serum", although columns.yaml gives it as the name of afp; if "AFP serum" is it, ',
+        patients=patients("id,age,AFP serum,mvi", "P1,61,20,1"),
+        columns="columns:\n  afp: {name: AFP_serum}\n",
+    )
+
+
+def test_the_id_is_found_by_this_hospitals_name_and_never_as_a_column(tmp_path: Path) -> None:
+    study = a_study(["age", "病历号"], radiomics="all")
+    features, columns = patients("id,f", "P1,1", "P2,2"), "columns:\n  id: {name: 病历号}\n"
+    table = patients("病历号,age,mvi", "P1,61,1", "P2,62,0")
+    refused(tmp_path, study, Code.UNREADABLE_FILE, 'id: {name: "病历号"}', patients=table, features=features)
+    cohort = read(tmp_path, study, columns=columns)
+    assert cohort.ids == ("P1", "P2")
+    assert cohort.absent == ("病历号",)
+    renamed = features.replace("id,", "病历号;").replace(",", ";")
+    again = read(tmp_path, study, patients=table.replace(",", "\t"), features=renamed, columns=columns)
+    assert again.digest == cohort.digest
+    both = patients("id,病历号,age,mvi", "P1,P1,61,1")
+    refused(tmp_path, study, Code.UNREADABLE_FILE, 'columns 1 and 2 are both named "id"', "病历号", patients=both)
+    other = patients("name,age,mvi", "P1,61,1")
+    refused(tmp_path, study, Code.UNREADABLE_FILE, 'must be id or "病历号", as columns.yaml', patients=other)

@@ -161,6 +161,63 @@ def test_patterns_choose_features_in_the_order_of_the_file() -> None:
             ", line 4: cohort.include.0: a criterion needs at_least, at_most, one_of or known",
         ),
         (
+            SMALL + "cohort:\n  include:\n    - {column: age, at_least: 80, at_most: 20}\n",
+            ", line 6: cohort.include.0: nobody can be at least 80 and at most 20: put the lower at at_least",
+        ),
+        (
+            SMALL
+            + "variables: {bclc: {type: category, levels: [A, B]}}\n"
+            + "cohort: {include: [{column: bclc, one_of: [A, D, E]}]}\n",
+            ", line 5: cohort.include.0.one_of: D, E: no value of bclc; write one of A, B",
+        ),
+        (
+            SMALL
+            + "variables: {age: {type: integer}}\ncohort: {include: [{column: age, one_of: [old, 61.5, 60]}]}\n",
+            ", line 5: cohort.include.0.one_of: old, 61.5: no value of age; its type is integer: write such numbers",
+        ),
+        (
+            SMALL
+            + "variables: {hbv: {type: binary, levels: [neg, pos]}}\ncohort: {include: [{column: hbv, one_of: [2]}]}\n",
+            ", line 5: cohort.include.0.one_of: 2: no value of hbv; write one of neg, pos, 0, 1",
+        ),
+        (
+            SMALL + "cohort: {include: [{column: age, one_of: []}]}\n",
+            ", line 4: cohort.include.0: one_of names no level, so nobody can meet it: "
+            "name the levels, or take it out",
+        ),
+        (
+            SMALL + "cohort:\n  include:\n    - {column: age, at_least: 60}\n    - {column: age, at_most: 50}\n",
+            ", line 7: cohort.include.1: nobody can meet 'age at most 50' with 'at least 60' above: "
+            "correct the criteria",
+        ),
+        (
+            SMALL + "variables: {age: {range: [18, 70]}}\ncohort: {include: [{column: age, at_least: 80}]}\n",
+            ", line 5: cohort.include.0: nobody can meet 'age at least 80' with its range, 18 to 70: "
+            "correct the criteria",
+        ),
+        (
+            SMALL + "cohort: {include: [{column: mvi, at_least: 2}]}\n",
+            ", line 4: cohort.include.0: nobody can meet 'mvi at least 2' with its values 0 and 1: "
+            "correct the criteria",
+        ),
+        (
+            SURVIVAL + "model: {kind: cox}\nvariables: {days: {type: binary}}\n",
+            ", line 5: variables.days.type: a time is a number: write number or integer",
+        ),
+        (
+            SMALL + "model: {strength: strong}\n",
+            ", line 4: model.strength: found 'strong'; write a number, e.g. 1.0 or write 'cross-validated'",
+        ),
+        (
+            SMALL + "model: {strength: '1,0'}\n",
+            ", line 4: model.strength: found '1,0'; write a decimal point: 1.0 or write 'cross-validated'",
+        ),
+        (
+            SMALL + "model: {kind: logistic, strength: 1,0}\n",
+            ", line 4: model.0: found the field 0; a comma parts fields here: write numbers with a point, "
+            "e.g. 1.0, not 1,0",
+        ),
+        (
             SMALL + "variables: {afp: {range: [9, 1]}}\n",
             ", line 4: variables.afp: the range starts at 9 and ends at 1: put the lower first",
         ),
@@ -202,7 +259,7 @@ def test_patterns_choose_features_in_the_order_of_the_file() -> None:
             SMALL + "title: a: b\n",
             ", line 4: mapping values are not allowed here; check indentation, colons and brackets there",
         ),
-        (SMALL + "variables: &all {age: *all}\n", ": '*all' repeats another place; write the value out"),
+        (SMALL + "variables: &all {age: *all}\n", ", line 4: '*all' repeats another place; write the value out"),
         (
             SMALL + "variables: {1: {unit: a}, age: {unit: a}}\n",
             ": a name or value is no plain text; put it in quotes, e.g. '1'",
@@ -216,6 +273,24 @@ def test_patterns_choose_features_in_the_order_of_the_file() -> None:
 )
 def test_a_bad_study_is_refused_with_place_and_cure(tmp_path: Path, text: str | bytes, said: str) -> None:
     assert faults(tmp_path, text) == [said]
+
+
+def test_criteria_that_somebody_can_meet_are_valid() -> None:
+    variables = {
+        "age": {"type": "integer", "range": [18, 100]},
+        "hbv": {"type": "binary", "levels": ["neg", "pos"]},
+        "stage": {"type": "category", "levels": ["Ⅰ", "Ⅱ"]},
+    }
+    include = [
+        {"column": "age", "at_least": 80, "at_most": 80},
+        {"column": "age", "one_of": [60, "80.0"]},
+        {"column": "hbv", "one_of": ["pos", 0], "at_least": 1},
+        {"column": "hbv", "one_of": [1]},
+        {"column": "stage", "one_of": ["I", "Ⅱ"]},  # as hospitals read it: a Roman numeral is its letters
+        {"column": "stage", "one_of": ["Ⅱ"], "known": True},
+    ]
+    content = yaml.safe_load(SMALL) | {"variables": variables, "cohort": {"include": include}}
+    assert len(Study.from_content(content, "study").cohort.include) == 6
 
 
 def test_several_faults_are_said_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

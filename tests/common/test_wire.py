@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from common.errors import Code
-from common.query import Answer, Disclosed, Query, View, pack_arrays, unpack_arrays
+from common.query import SCANNER_NAME, Answer, Disclosed, Query, View, pack_arrays, unpack_arrays
 from common.wire import (
     answer_from_bytes,
     answer_to_bytes,
@@ -44,7 +44,7 @@ PARAMETERS = st.dictionaries(NAMES, PLAIN, max_size=4)
 HASHES = st.text(string.hexdigits, min_size=4, max_size=4)
 QUERIES = st.builds(
     Query,
-    name=NAMES,
+    name=st.from_regex(r"[a-z_]{1,40}", fullmatch=True),
     study=HASHES,
     roster=st.lists(NAMES, max_size=3).map(tuple),
     splits=st.lists(NAMES, max_size=3).map(tuple),
@@ -67,7 +67,7 @@ DISCLOSED = st.builds(
     patients=st.none() | st.integers(100, 10**6),
     events=st.none() | st.integers(5, 95),
     missing=st.dictionaries(NAMES, st.integers(5, 10**6), max_size=3),
-    scanners=st.lists(NAMES, max_size=3).map(tuple),
+    scanners=st.lists(st.from_regex(SCANNER_NAME, fullmatch=True), max_size=3).map(tuple),
     medians=st.dictionaries(NAMES, st.sampled_from([0.0, -0.012, 3.1, 1.2e9]), max_size=2),
     auc=st.dictionaries(NAMES, st.just((0.751, 0.021)), max_size=2),
     code=st.none() | st.sampled_from(list(Code)),

@@ -118,7 +118,7 @@ def pooled_combat(
         elif empirical_bayes and mean_only:
             gamma = (g.var(ddof=1) * g + g.mean()) / (g.var(ddof=1) + 1)
         elif empirical_bayes:
-            gamma, delta = _iterated(columns, g, d)
+            gamma, delta = iterated(columns, g, d)
         out[batch == level] = (rows - gamma) / np.sqrt(delta) * sigma + expected[batch == level]
     return out
 
@@ -141,7 +141,8 @@ def pooled_covbat(table: Table, combat: np.ndarray, explained: float, standardis
     return back
 
 
-def _iterated(columns: list[np.ndarray], g: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def iterated(columns: list[np.ndarray], g: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """γ* and δ* of one batch from its standardised columns, γ̂ and δ̂."""
     n = np.array([len(x) for x in columns])
     t2, bar, m, v = g.var(ddof=1), g.mean(), d.mean(), d.var(ddof=1)
     a, b = (2 * v + m**2) / v, (m * v + m**3) / v

@@ -136,6 +136,7 @@ def test_shared_levels_are_pooled_combat_by_level(simulated: Simulated, table: p
     assert in_sd(found, pooled_neuroharmonize(table.assign(hospital=table["kernel"]))) < 1e-9
     asked = [entry["query"] for entry in results["exchanges"]["asked"]]
     assert [q for q in asked if q.startswith("combat")] == [
+        "combat_level_counts",
         "combat_level_sums",
         "combat_level_products",
         "combat_level_spread",
@@ -237,3 +238,11 @@ def test_mean_only_is_recommended_below_thirty_patients(simulated: Simulated, ta
     few = table.groupby("hospital").head(29)
     _, results = simulated(few, {})
     assert any("mean_only" in note and "alder" in note for note in results["notes"])
+
+
+def test_a_batch_level_that_one_hospital_has_alone_stops_the_study(
+    simulated: Simulated, table: pd.DataFrame
+) -> None:
+    alone = table.assign(kernel=np.where(table["hospital"] == "birch", "lung", "soft"))
+    with pytest.raises(StudyStopped, match="lung of kernel: 1"):
+        simulated(alone, {"batch": ["kernel"]})

@@ -52,5 +52,15 @@ def test_an_interval_with_fewer_than_twenty_patients_is_never_split(patients: in
 
 def test_edges_of_equal_counts_are_taken_once() -> None:
     counted = Counted(np.array([0.1, 0.2, 0.3]), np.array([10.0, 20.0, 30.0]), 40.0, 0.0, 1.0)
-    assert counted.nearest(np.array([9.0, 11.0, 31.0])).tolist() == [0.1, 0.3]
+    assert counted.nearest(np.array([9.0, 11.0, 29.0])).tolist() == [0.1, 0.3]
     assert len(Counted(NOTHING, NOTHING, 40.0, 0.0, 1.0).nearest(np.array([20.0]))) == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=40), st.integers(1, 30))
+def test_no_bin_of_a_histogram_holds_one_to_nine_patients(sizes: list[int], bins: int) -> None:
+    below, total = np.cumsum(sizes)[:-1].astype(float), float(sum(sizes))
+    counted = Counted(np.arange(1.0, len(sizes)), below, total, 0.0, float(len(sizes)))
+    edges = counted.nearest(total * np.arange(1, bins) / bins)
+    held = np.diff([0.0, *below[np.searchsorted(counted.edges, edges)], total])
+    assert len(edges) == 0 or held.min() >= SMALLEST_INTERVAL

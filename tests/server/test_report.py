@@ -3,22 +3,18 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from client.queries import QUERIES
 from common.errors import Code
 from common.splits import LEAVE_ONE_HOSPITAL_OUT
-from deploy.simulation.simulate import Simulation, find_hospitals, simulate
-from server.progress import Silence
-from server.report import flow, numerals, words
+from server.report import curves, flow, forest, numerals, words
 from server.report.html import render, write_report
-from tests.hospitals_on_disk import study as asked_of
-from tests.hospitals_on_disk import write_hospitals
+from server.small_cells import flow_in_ranges
 
 HOSPITALS = ("alpha", "beta", "gamma")
 HOSTILE = "<b>Age</b><script>alert(1)</script>"
@@ -80,7 +76,7 @@ def made_up(hospitals: tuple[str, ...] = HOSPITALS, features: int = 1) -> dict[s
         "flow": {
             "read": 130,
             "met_criteria": 130,
-            "outcome_known": 123,
+            "outcome_known": {"at_least": 121, "at_most": 124},
             "in_range": 120,
             "with_features": 120,
             "in_cohort": 120,
@@ -267,7 +263,7 @@ def test_the_order_of_keys_and_what_the_network_did_leave_no_trace() -> None:
 
 def test_what_is_suppressed_is_said_in_words() -> None:
     text = page(made_up()).text
-    assert "<5 or suppressed" in text  # events at beta
+    assert " suppressed " in text  # events at beta
     assert "<5 or more than 115: suppressed" in text  # carriers of BCLC B
     assert "<5: a value outside its plausible range" in text  # the flow
 
@@ -350,22 +346,23 @@ def test_an_unpenalised_model_shows_intervals() -> None:
     results = made_up()
     results["model"] |= {"penalty": "none", "standard_errors": {"afp": 0.25}}
     text = page(results).text
-    assert "2.72 (1.67 to 4.44)" in text  # exp(1.0 ± 1.96 × 0.25)
+    assert "2.72 (1.67 to 4.44)" in text  # exp(1.0 ± 1.96 × 0.25), per tenfold
+    assert "1.65 (1.29 to 2.11)" in text  # exp(0.5 ± 1.96 × 0.25 × 0.5), per SD
 
 
 @pytest.mark.parametrize("excluded", [[0, 0], [1, 0], [4, 4], [3, 20], [20, 3], [2, 2, 2], [5, 1, 0, 9]])
 def test_nobody_can_subtract_two_boxes_of_the_flow_and_find_one_to_four_patients(excluded: list[int]) -> None:
     counts = [100 + sum(excluded[k:]) for k in range(len(excluded) + 1)]
-    results = made_up() | {"flow": {f"step {k}": n for k, n in enumerate(counts)}}
+    results = made_up() | {"flow": flow_in_ranges({f"step {k}": n for k, n in enumerate(counts)})}
     steps = flow.steps_of(results)
+    exact = [n for n in results["flow"].values() if isinstance(n, int)]
+    assert not any(0 < a - b < 5 for a in exact for b in exact)
     for k, step in enumerate(steps[1:], start=1):
         above, here = steps[k - 1].patients, step.patients
         if above.isdigit() and here.isdigit():
             assert not 0 < int(above) - int(here) < 5
             assert step.left_out == str(int(above) - int(here))
-    hidden = [n for n in excluded if 0 < n < 5]
-    assert sum(step.left_out == "<5" for step in steps) == len(hidden)
-    assert all(step.left_out != str(n) for n in hidden for step in steps)
+    assert not any(step.left_out in ("1", "2", "3", "4") for step in steps)
 
 
 @pytest.mark.parametrize(
@@ -396,84 +393,56 @@ def test_every_question_and_every_code_has_words_in_the_report() -> None:
     assert set(words.CODES) == set(Code)
 
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
-ONLY_IN_BAD_TIMES = ("left_out.<hospital>", "lost[]", "lost[].hospital", "lost[].code", "lost[].query")
-
-
-def documented() -> set[str]:
-    """The keys of results.json in the first column of docs/results.md's tables."""
-    section = DOCUMENT.read_text(encoding="utf-8").partition("## results.json")[2].partition("\n## ")[0]
-    return set(re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE))
-
-
-def keys_of(value: Any, place: str = "") -> set[str]:
-    """Every key of results.json, as a path with | between names; the items of a list as []."""
-    found = {place} if place else set()
-    if isinstance(value, dict):
-        return found.union(*(keys_of(v, f"{place}|{k}" if place else k) for k, v in value.items()))
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return found.union(*(keys_of(v, f"{place}[]") for v in value))
-    return found
-
-
-def pattern(path: str) -> str:
-    """A documented path as a regular expression: <name> is any one name, … is anything below."""
-    escaped = re.escape(path.replace(".", "|")).replace("…", ".+")
-    return re.sub(r"<[^>]+>", "[^|]+", escaped)
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """results.json of a real run with clinical columns of every kind, harmonised."""
-    folder = tmp_path_factory.mktemp("real")
-    rng = np.random.default_rng(3)
-    table = pd.DataFrame(rng.normal(size=(160, 3)), columns=["age", "texture", "entropy"])
-    table["sex"] = rng.integers(0, 2, 160)
-    table.loc[:6, "age"] = np.nan
-    table["mvi"] = (rng.random(160) < 1 / (1 + np.exp(-table["texture"]))).astype(int)
-    table.insert(0, "id", [f"P{k}" for k in range(160)])
-    table["hospital"] = np.repeat(["alder", "birch", "cedar", "dogwood"], 40)
-    sites = write_hospitals(folder / "sites", table, ["age", "sex", "mvi"], ["texture", "entropy"])
-    chosen = asked_of(
-        predictors={"clinical": ["age", "sex"], "radiomics": "all"},
-        harmonisation={"method": "combat", "preserve": ["age"]},
-        variables={"sex": {"type": "binary"}},
-        validation={"folds": 2, "leave_one_hospital_out": True},
-        model={"kind": "logistic", "penalty": "none"},
-    )
-    simulate(Simulation(chosen, find_hospitals(sites), folder / "out"), Silence())
-    results: dict[str, Any] = json.loads((folder / "out" / "results.json").read_text(encoding="utf-8"))
-    results["predictions"] = (folder / "out" / "sites" / "alder" / "predictions.csv").read_text().splitlines()[0]
-    return results
-
-
-def test_every_key_of_a_real_run_is_documented(real: dict[str, Any]) -> None:
-    known = [re.compile(pattern(path)) for path in documented()]
-    found = keys_of({k: v for k, v in real.items() if k != "predictions"})
-    assert sorted(key for key in found if not any(p.fullmatch(key) for p in known)) == []
-
-
-def test_every_documented_key_is_there_in_a_real_run(real: dict[str, Any]) -> None:
-    found = keys_of(real)
-    paths = documented() - set(ONLY_IN_BAD_TIMES)
-    assert len(paths) > 60
-    assert sorted(p for p in paths if not any(re.fullmatch(pattern(p), key) for key in found)) == []
-
-
-def test_the_columns_of_predictions_are_documented(real: dict[str, Any]) -> None:
-    text = DOCUMENT.read_text(encoding="utf-8").partition("## predictions.csv")[2].partition("\n## ")[0]
-    assert re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE) == real["predictions"].split(",")
-
-
-def test_a_real_run_makes_a_report(real: dict[str, Any]) -> None:
-    text = page(real).text
-    assert "160 patients of 4 hospitals" in text
-    assert "removed from the image features by ComBat" in text
-
-
 def test_a_transductive_figure_says_so_where_it_stands() -> None:
     results = made_up()
-    assert "served to harmonise it" not in page(results).text
     results["performance"][LEAVE_ONE_HOSPITAL_OUT]["transductive"] = True
+    text = page(results).text  # nothing was harmonised: the study names combat, and has no image features
+    assert "served to harmonise it" not in text
+    assert "transductive" not in text
+    results["pipeline"]["harmonisation"] = {
+        "method": "combat",
+        "batch": "hospital",
+        "covariates": [],
+        "left_alone": [],
+    }
     text = page(results).text
     assert "without outcomes, served to harmonise it" in text[: text.index("0.5 is chance")]
+    assert text.count("transductive") == 2
+
+
+def test_without_image_features_nothing_was_there_to_harmonise() -> None:
+    results = made_up()
+    assert "not removed" in page(results).text
+    results["study"]["content"]["predictors"]["radiomics"] = None
+    results["study"]["content"]["harmonisation"] = {"method": "combat"}
+    for part in (results["pipeline"]["columns"], results["model"]["standardised"]):
+        del part["tumour_original_glcm_F0"]
+    text = page(results).text
+    assert "nothing to harmonise" in text
+    assert "not removed" not in text
+
+
+def test_an_image_feature_has_an_odds_ratio_per_standard_deviation_only() -> None:
+    results = made_up()
+    results["model"]["coefficients"]["tumour_original_glcm_F0"] = -160.0
+    assert "×10⁻⁷⁰" not in page(results).text
+
+
+def test_the_rows_of_a_forest_keep_apart_with_a_single_scheme() -> None:
+    results = made_up()
+    del results["performance"][LEAVE_ONE_HOSPITAL_OUT]
+    (drawing,) = forest.draw_forest(results)
+    found = re.findall(r'<text x="0" y="([\d.]+)"', drawing)
+    places = [float(y) for y in found]
+    assert len(places) == 1 + 2 * len(HOSPITALS) + 2
+    assert min(b - a for a, b in pairwise(places)) >= 12
+
+
+def test_the_legend_of_a_figure_is_whole_and_below_its_points() -> None:
+    results = made_up()
+    for found in results["performance"].values():
+        found["overall"]["calibration"]["slope"] = estimate(None)
+    drawing = curves.draw_calibration(results)
+    assert drawing is not None
+    assert "Leave one hospital out: slope not estimable</text>" in drawing
+    assert "…" not in drawing

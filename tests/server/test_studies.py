@@ -163,7 +163,7 @@ def test_feature_columns_that_differ_are_named_with_the_hospital(
     pd.read_csv(path).rename(columns={"entropy": "Entropy"}).to_csv(path, index=False)
     with pytest.raises(StudyStopped, match="cedar lacks entropy") as stopped:
         simulate(Simulation(asking(), find_hospitals(sites), tmp_path / "out"), Silence())
-    assert "alder lacks Entropy" in str(stopped.value)
+    assert "cedar has Entropy, which most have not" in str(stopped.value)
 
 
 def test_a_hospital_with_a_single_class_trains_but_has_no_auc_of_its_own(run: Run, table: pd.DataFrame) -> None:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from client.cohort.csv_file import normal_text
+from common.texts import normal_text
 
 # unit → (dimension, size in the dimension's first unit)
 _UNITS: dict[str, tuple[str, float]] = {
@@ -56,20 +56,24 @@ _ALIASES = {
 }
 
 # What the column's name holds, a mass unit, the other unit, and how many of the other make one of the first.
-# Molar masses: bilirubin 584.66 g/mol, creatinine 113.12 g/mol; AFP by the first WHO standard 72/225.
+# Molar masses in g/mol: bilirubin 584.66, creatinine 113.12, glucose 180.16; AFP by the first WHO standard 72/225.
 _ANALYTES: tuple[tuple[tuple[str, ...], str, str, float], ...] = (
     (("bil", "胆红素"), "mg/dl", "umol/l", 17.104),
     (("crea", "肌酐"), "mg/dl", "umol/l", 88.42),
+    (("gluc", "血糖"), "mmol/l", "mg/dl", 18.016),
     (("afp", "fetoprotein", "甲胎蛋白"), "iu/ml", "ng/ml", 1.21),
 )
 
 
 @dataclass(frozen=True)
 class OtherUnit:
-    """A unit that numbers may be counted in by mistake, and what to multiply them by."""
+    """A unit that numbers may be counted in by mistake, and what to multiply them by; empty: an unknown unit."""
 
     unit: str
     factor: float
+
+
+POWERS_OF_TEN = [OtherUnit("", 10.0**power) for power in (1, -1, 2, -2, 3, -3, 4, -4, 6, -6)]
 
 
 def conversion(column: str, given: str, wanted: str) -> float | None:
@@ -96,7 +100,7 @@ def other_units(column: str, wanted: str | None) -> list[OtherUnit]:
     """The units that a hospital may have counted in instead of `wanted`, the least far off first."""
     if wanted is None:
         return []
-    factors = {unit: conversion(column, unit, wanted) for unit in _UNITS}
+    factors = {_spelt(unit): conversion(column, unit, wanted) for unit in _UNITS}
     found = [OtherUnit(unit, factor) for unit, factor in factors.items() if factor not in (None, 1.0) and factor]
     return sorted(found, key=lambda other: max(other.factor, 1 / other.factor))
 
@@ -108,6 +112,11 @@ def _canonical(unit: str) -> str:
     text = text.casefold().replace("μ", "u").replace("mcg", "ug").replace("×", "").removeprefix("x")
     text = re.sub(r"\b10(?:\*\*|\*|e|ˆ)(?=\d)", "10^", text)
     return _ALIASES.get(text, text)
+
+
+def _spelt(unit: str) -> str:
+    """A unit of the table as laboratories write it: g/dL, IU/mL."""
+    return re.sub(r"(?<=/)([dmu]?)l$", r"\1L", unit).replace("iu/", "IU/")
 
 
 def _within_dimension(source: str, target: str) -> float | None:

@@ -1,0 +1,81 @@
+"""How well the models predict, as results.json says it (docs/results.md describes every key)."""
+
+from typing import Any
+
+import numpy as np
+
+from common.splits import LEAVE_ONE_HOSPITAL_OUT
+from server.evaluation.calibration import Calibration
+from server.evaluation.discrimination import Discrimination, Estimate
+from server.notes import is_transductive
+from server.study_run import Finished
+
+
+def performance_of(finished: Finished) -> dict[str, Any]:
+    """One entry a scheme; the repeats of a k-fold are averaged."""
+    schemes: dict[str, list[str]] = {}
+    for scheme in finished.discrimination:
+        schemes.setdefault(scheme.partition("/")[0], []).append(scheme)
+    return {
+        name: {"transductive": name == LEAVE_ONE_HOSPITAL_OUT and is_transductive(finished)}
+        | _scheme([finished.discrimination[r] for r in repeats], [finished.calibration[r] for r in repeats])
+        for name, repeats in schemes.items()
+    }
+
+
+def _scheme(repeats: list[Discrimination], calibrations: list[Calibration]) -> dict[str, Any]:
+    first = repeats[0]
+    auc = _estimate([r.overall for r in repeats])
+    auc["certified_low"] = float(np.mean([r.certified[0] for r in repeats]))
+    auc["certified_high"] = float(np.mean([r.certified[1] for r in repeats]))
+    auc["bins"] = min(r.bins for r in repeats)
+    return {
+        "patients": first.patients,
+        "events": first.events,
+        "repeats": len(repeats),
+        "overall": {
+            "auc": auc,
+            "brier": float(np.mean([r.brier for r in repeats])),
+            "calibration": {
+                "intercept": _triple([c.intercept for c in calibrations]),
+                "slope": _triple([c.slope for c in calibrations]),
+                "observed_to_expected": float(np.mean([r.observed_to_expected for r in repeats])),
+            },
+        },
+        "within_sites": {"auc": _estimate([r.within_sites for r in repeats])},
+        "by_site": {
+            name: {
+                "auc": _estimate([r.by_site[name] for r in repeats]),
+                "calibration": _own_calibration([r.calibration_by_site[name] for r in repeats]),
+            }
+            for name in first.by_site
+        },
+        "roc": [list(point) for point in first.roc],
+        "calibration_curve": [
+            {"predicted": predicted, "observed": observed, "patients": patients}
+            for predicted, observed, patients in first.curve
+        ],
+    }
+
+
+def _estimate(repeats: list[Estimate]) -> dict[str, Any]:
+    """The mean over repeats of estimate and limits; the repeats judge the same patients, so no error shrinks."""
+    if any(r.value is None for r in repeats):
+        return {"value": None, "low": None, "high": None, "standard_error": None}
+    keys = ("value", "low", "high", "standard_error")
+    return {key: float(np.mean([getattr(r, key) for r in repeats])) for key in keys}
+
+
+def _triple(repeats: list[tuple[float, float, float] | None]) -> dict[str, float | None]:
+    known = [r for r in repeats if r is not None]
+    if len(known) < len(repeats):
+        return {"value": None, "low": None, "high": None}
+    return dict(zip(("value", "low", "high"), map(float, np.mean(known, axis=0)), strict=True))
+
+
+def _own_calibration(repeats: list[tuple[float, float] | None]) -> dict[str, float | None]:
+    known = [r for r in repeats if r is not None]
+    if len(known) < len(repeats):
+        return {"slope": None, "intercept": None}
+    slope, intercept = np.mean(known, axis=0)
+    return {"slope": float(slope), "intercept": float(intercept)}

@@ -1,0 +1,21 @@
+"""The benchmarks run; what they measure is for people to read (`make bench`), no test looks at a clock."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_harmonisation_benchmark_runs_and_both_sides_agree() -> None:
+    ran = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "harmonisation.py", "--quick"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "pooled neuroHarmonize" in ran.stdout
+    assert "federated : pooled" in ran.stdout
+    assert "Largest difference" in ran.stdout
