@@ -7,7 +7,7 @@ WHEELS := .build/wheels
 EXTRAS := ray,images,networks,dev
 PIP_FLAGS := --disable-pip-version-check --quiet
 
-.PHONY: help install demo test test-slow lint bench clean
+.PHONY: help install demo test test-slow bench bench-extraction lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -41,6 +41,9 @@ test-slow: $(INSTALLED)  ## the tests that take minutes: twenty seeds of diagnos
 
 bench: $(INSTALLED)  ## ComBat in a federation against pooled neuroHarmonize: seconds and memory, about a minute
 	$(BIN)/python benchmarks/harmonisation.py
+
+bench-extraction: $(INSTALLED)  ## features of a large CT against PyRadiomics called per region: ten minutes
+	$(BIN)/python benchmarks/extraction.py
 
 lint: $(INSTALLED)  ## ruff and the type checker over all packages
 	$(BIN)/ruff check .

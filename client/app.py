@@ -1,9 +1,9 @@
 """The Flower ClientApp of a hospital: query → rows → answer."""
 
+import hashlib
 import json
 import logging
 import logging.handlers
-import os
 import traceback
 from collections.abc import Callable
 from contextlib import closing
@@ -25,12 +25,11 @@ from client.view import Views
 from client.view_bytes import read_views
 from common import wire
 from common.errors import Code, HospitalError, StudyError
-from common.query import Answer, Query, canonical_json
+from common.query import FEWEST_HOSPITALS, Answer, Query, canonical_json
 from common.study import Study
 
 LOG = "hospital.log"
 ROLL_CALL = "roll_call"
-FEWEST_HOSPITALS = 3
 
 
 @dataclass(frozen=True)
@@ -176,8 +175,16 @@ def _cohort(site: Site, study: Study, store: Store, log: logging.Logger) -> Coho
             Code.TOO_FEW_PATIENTS,
             f"{len(cohort.ids)} patients are left in the cohort, {least} are needed to take part",
         )
-    store.freeze_cohort(study.hash, cohort.digest)
+    store.freeze_cohort(study.hash, _digest_with_retest(site, cohort))
     return cohort
+
+
+def _digest_with_retest(site: Site, cohort: Cohort) -> str:
+    """The cohort's digest and that of the second measurements, which are frozen with it."""
+    path = site.folder / site.file.retest
+    if not path.exists():
+        return cohort.digest
+    return f"{cohort.digest} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 _Stamps = tuple[tuple[str, int, int], ...]
@@ -206,14 +213,3 @@ def _own_log(own_folder: Path) -> logging.Logger:
         log.setLevel(logging.INFO)
         log.propagate = False
     return log
-
-
-def _located_by_environment(_: Context) -> Whereabouts:
-    """A hospital's own process: its folder is named by whoever starts it, in HEPAFED_SITE."""
-    folder = os.environ.get("HEPAFED_SITE")
-    if not folder:
-        raise HospitalError(Code.INTERNAL, "HEPAFED_SITE does not name the hospital's folder")
-    return Whereabouts(folder=Path(folder), own_folder=Path(folder) / ".hepafed")
-
-
-app = build(_located_by_environment)

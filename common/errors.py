@@ -1,7 +1,7 @@
 """What can go wrong, in words a person can act on.
 
 Inside a hospital an error has a text, which may name a patient and stays in that hospital's log, and a code
-from the closed list below, which is all that the coordinator learns (DISCLOSURE: the closed list of figures).
+from the closed list below, which is all that the coordinator learns.
 """
 
 from enum import StrEnum

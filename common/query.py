@@ -2,7 +2,7 @@
 
 A query is a name and small public parameters, never code. An answer has two visible parts: `sums`, which add
 up over the hospitals and of which only the total is ever used, and `disclosed`, a short closed list of rounded
-figures about the hospital itself (DISCLOSURE.md).
+figures about the hospital itself (`Disclosed`).
 """
 
 import hashlib
@@ -23,6 +23,8 @@ Arrays = dict[str, np.ndarray]
 RowSet = Literal["training", "held_out"]
 DisclosureClass = Literal["masked total", "single hospital"]
 
+FEWEST_HOSPITALS = 3
+SMALLEST_ROW_SET = 30
 SMALLEST_CELL = 5
 SMALLEST_DIFFERENCE = 10
 """Two totals that can be subtracted are over the same patients, or over ten and more that differ."""

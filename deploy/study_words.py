@@ -119,7 +119,7 @@ def _sums(study: Study) -> str:
         derived.append(f"the reference {study.harmonisation.reference} is described by sums of its own")
         without.append("no harmonisation.reference")
     if not derived:
-        return "masked totals: only the total over all hospitals can be learned"
+        return "masked totals: only the total over all hospitals is used"
     return (
         f"single hospital: {'; '.join(derived)}. Every hospital must approve it (site.yaml, policy: "
         f"single_hospital_sums: true), and it takes four hospitals. Without it: {', '.join(without)}"

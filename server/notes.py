@@ -1,10 +1,9 @@
 """What a reader must know before believing a result, in sentences."""
 
+from common.query import FEWEST_HOSPITALS, SMALLEST_ROW_SET
 from common.splits import APPARENT
-from server.roll_call import FEWEST_HOSPITALS
 from server.study_run import Finished
 
-SMALLEST_ROW_SET = 30
 FEW_FOR_A_SCALE = 30
 """Below this many patients a hospital's scale is estimated too badly to be used; its mean will do."""
 
@@ -44,8 +43,8 @@ def notes_on_dimension(finished: Finished) -> list[str]:
     if asked <= allowed:
         return []
     return [
-        f"The model has {asked} columns; with {rows:.0f} patients in the smallest training set, hospitals "
-        f"allow {allowed} in one cross-product. This simulation used a lower profile: name fewer before going live."
+        f"The model has {asked} columns; with {rows:.0f} patients in the smallest training set, hospitals' gates "
+        f"will allow {allowed} in one cross-product. This simulation used a lower profile: name fewer in earnest."
     ]
 
 
@@ -59,12 +58,12 @@ def notes_on_folds(finished: Finished) -> list[str]:
     if patients / validation.folds < SMALLEST_ROW_SET:
         notes.append(
             f"With {patients} patients, {validation.folds} folds hold out {patients // validation.folds} at a time; "
-            f"hospitals ask for {SMALLEST_ROW_SET} in every row set. This simulation used a lower profile."
+            f"hospitals' gates will ask for {SMALLEST_ROW_SET} in every row set. This simulation used a lower profile."
         )
     if validation.repeats * (validation.folds - 1) + 1 > patients / 3:
         notes.append(
             f"{validation.repeats} repeats of {validation.folds} folds are more row sets than a third of the patients; "
-            "totals over so many tell on patients, and hospitals refuse them. This simulation used a lower profile."
+            "totals over so many tell on patients, and gates will refuse them. This simulation used a lower profile."
         )
     return notes
 
@@ -74,6 +73,6 @@ def notes_on_hospitals(finished: Finished) -> list[str]:
     if not finished.study.validation.leave_one_hospital_out or len(finished.roster) > FEWEST_HOSPITALS:
         return []
     return [
-        f"One of {len(finished.roster)} hospitals was left out in turn; hospitals allow that from "
+        f"One of {len(finished.roster)} hospitals was left out in turn; gates will allow that from "
         f"{FEWEST_HOSPITALS + 1} hospitals on. This simulation used a lower profile."
     ]

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 
 from common import wire
 from common.errors import Code, StudyStopped
-from common.query import SMALLEST_CELL, Answer, Disclosed, Query, Total, add
+from common.query import FEWEST_HOSPITALS, SMALLEST_CELL, Answer, Disclosed, Query, Total, add
 from common.study import Study
 from server.checkpoint import Begun
 from server.hospitals import Hospitals
 from server.units import stop_at_unit_errors
 
-FEWEST_HOSPITALS = 3
 NAMES_SHOWN = 8
 FLOW_STEPS = ("read", "met_criteria", "outcome_known", "in_range", "with_features", "in_cohort")
 

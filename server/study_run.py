@@ -8,7 +8,7 @@ import numpy as np
 from flwr.serverapp import Grid
 
 from common.errors import Code, HospitalLost, StudyError, StudyStopped
-from common.query import View
+from common.query import FEWEST_HOSPITALS, View
 from common.splits import FINAL, schemes_of
 from common.study import Study
 from server.checkpoint import Begun, Checkpoint, Loss
@@ -22,7 +22,7 @@ from server.methods.logistic import Fitted, fit_logistic
 from server.methods.pipeline import Prepared, prepare
 from server.methods.quantiles import column_quantiles
 from server.progress import Progress
-from server.roll_call import FEWEST_HOSPITALS, Present, roll_call
+from server.roll_call import Present, roll_call
 
 QUARTILES = np.array([0.25, 0.5, 0.75])
 

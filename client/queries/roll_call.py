@@ -1,6 +1,5 @@
 """Who takes part, with how many patients, and whether the hospitals mean the same by their columns."""
 
-import hashlib
 import platform
 import re
 from collections import Counter
@@ -112,11 +111,6 @@ def fingerprint(study_hash: str) -> dict[str, str]:
     """The versions that decide the numbers, and the study that this hospital has read."""
     packages = ("hepafed", "flwr", "numpy", "scipy", "pandas")
     return {"study": study_hash, "python": platform.python_version()} | {p: version(p) for p in packages}
-
-
-def feature_digest(names: tuple[str, ...]) -> str:
-    """One short text for a list of feature columns."""
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _events(rows: Rows) -> int | None:

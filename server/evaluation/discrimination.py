@@ -3,7 +3,7 @@
 With P_b and N_b patients of the two classes in bin b of the predicted risk, every ordering of patients within
 bins is possible, so the AUC of the pooled predictions lies in [lo, lo + width],
 lo = Σ P_b N_{<b} / (n₁n₀) and width = Σ P_b N_b / (n₁n₀): that is the certificate. With bins of equal mass the
-width is at most 1/bins. Bins: at most (smaller class)/5 (DISCLOSURE: cells), and of ten patients or more by counts
+width is at most 1/bins. Bins: at most (smaller class)/5, and of ten patients or more by counts
 that are known before the classes are asked about. DeLong's error from the bins'
 placements: v10_b = (N_{<b} + N_b/2)/n₀, v01_b alike (≤ 1e-5 off the pooled one, measured).
 What leaves: class histograms, Σp a bin and Σ(p − y)², as masked totals; each hospital's own AUC in clear.

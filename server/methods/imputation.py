@@ -13,13 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.query import SMALLEST_DIFFERENCE, View
+from common.query import SMALLEST_DIFFERENCE, SMALLEST_ROW_SET, View
 from server.federation import Federation
 
 ROUNDING = 1e-7
 """A spread from uncentred squares below this share of the mean is rounding: squares lose half the digits."""
-
-SMALLEST_ROW_SET = 30
 
 
 @dataclass(frozen=True)
