@@ -18,8 +18,6 @@ from harmonization.empirical_bayes import BatchEffect, unchanged
 from harmonization.parameters import CombatParameters, CombatSettings
 from harmonization.transform import Transform
 
-__all__ = ["combat", "covbat", "levels", "parameters_of", "residual_scores", "residual_table", "transform"]
-
 
 def transform_of(fitted: Fitted) -> Transform:
     """The shared transform of a view."""

@@ -18,6 +18,10 @@ from harmonization.least_squares import residual_squares, solve
 from harmonization.sums import combat_sums
 
 
+class NothingToTest(ValueError):
+    """As many batches and covariates as patients: no degree of freedom is left."""
+
+
 @dataclass(frozen=True)
 class HospitalEffect:
     """Per feature (p): the hospitals' F test and the share of variance they explain beyond the covariates.
@@ -88,7 +92,7 @@ def hospital_effect(total: Sums) -> HospitalEffect:
     between = k - 1 - int(across.rank[0] - inside.rank[0])
     left = int(n) - k - int(inside.rank[0])
     if between < 1 or left < 1:
-        raise ValueError(f"{k} batches, {int(n)} patients and {q} covariates leave no hospital effect to test")
+        raise NothingToTest(f"{k} batches, {int(n)} patients and {q} covariates leave no hospital effect to test")
     explained = np.maximum(rss_overall - rss_within, 0.0)
     noise = rss_within / left
     varies = rss_overall > 1e-13 * np.maximum(yy, np.finfo(float).tiny)

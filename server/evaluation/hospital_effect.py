@@ -18,7 +18,7 @@ from harmonization.agreement import concordance
 from harmonization.arrays import Array, Sums
 from harmonization.biology import covariate_t
 from harmonization.hospital_classifier import mean_separation, permutation_null, strongest, unpacked
-from harmonization.hospital_effect import HospitalEffect
+from harmonization.hospital_effect import HospitalEffect, NothingToTest
 from harmonization.hospital_effect import hospital_effect as effect_of
 from harmonization.kruskal import LARGEST, Kruskal, kruskal, midranks
 from server.federation import Federation
@@ -187,7 +187,7 @@ def _scanners(total: Sums, prefix: str, question: Question) -> tuple[HospitalEff
         return ()
     try:
         return _effects(total, prefix)
-    except ValueError:  # as many scanners as patients
+    except NothingToTest:  # as many scanners as patients
         return ()
 
 
