@@ -1,7 +1,8 @@
 """Tumour and two rings on two phases of a 512 × 512 × 100 CT: hepafed against PyRadiomics called per region.
 
-``python benchmarks/extraction.py`` takes some minutes. Every contender runs in a process of its own, so that its
-peak memory is its own; PyRadiomics keeps its defaults (whole image, ITK's threads), hepafed uses one thread a process.
+`make bench-extraction` runs it and takes some minutes; --quick takes a small image. Every contender runs in a process
+of its own, so that its peak memory is its own. PyRadiomics keeps its defaults (whole image, ITK's threads on all
+cores), hepafed uses one thread a process and one process a core.
 """
 
 import json
@@ -20,14 +21,17 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from client.cohort.grids import Grid
 from client.extraction import PhaseImages, extract, one_thread
-from client.preprocessing import Grid, like, prepare
+from client.preprocessing import like, prepare
 from client.regions import Masks, build_regions, lesions_of
 from common.features import Features
 
-SIZE = (512, 512, 100)
 SPACING_MM = (0.8, 0.8, 1.0)
-RADIUS_MM = 24.0
+TIMES_AS_FAST, OF_THE_MEMORY = 8, 0.25
+"""What is claimed."""
+TOLERANCE = {"original and wavelet": 1e-6, "LoG": 1e-4}
+"""Relative; LoG is computed on a cropped image (docs/extraction.md)."""
 PHASES = ("arterial", "portal")
 FEATURES = Features.model_validate(
     {
@@ -40,17 +44,29 @@ FEATURES = Features.model_validate(
 )
 
 
-def make_patient(folder: Path) -> None:
+@dataclass(frozen=True)
+class Size:
+    """The image in voxels (x, y, z) and the tumour."""
+
+    image: tuple[int, int, int]
+    radius_mm: float
+
+
+FULL, QUICK = Size((512, 512, 100), 24.0), Size((72, 72, 48), 8.0)
+
+
+def make_patient(folder: Path, size: Size) -> None:
     """Two phases and the tumour's mask as files, and every region's mask for PyRadiomics."""
-    middle = [(n - 1) / 2 for n in SIZE]
-    axes = np.ogrid[tuple(slice(n) for n in SIZE[::-1])]
+    shape = size.image[::-1]
+    middle = [(n - 1) / 2 for n in size.image]
+    axes = np.ogrid[tuple(slice(n) for n in shape)]
     away2 = sum(
         ((axis - centre) * edge) ** 2
         for axis, centre, edge in zip(axes, middle[::-1], SPACING_MM[::-1], strict=True)
     )
-    tumour = np.asarray(away2) <= RADIUS_MM**2
+    tumour = np.asarray(away2) <= size.radius_mm**2
     for seed, name in enumerate(PHASES):
-        noise = sitk.GetImageFromArray(np.random.default_rng(seed).normal(0, 120, SIZE[::-1]).astype(np.float32))
+        noise = sitk.GetImageFromArray(np.random.default_rng(seed).normal(0, 120, shape).astype(np.float32))
         noise.SetSpacing(SPACING_MM)
         texture = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(noise, 1.2))
         image = like(np.rint(90 + texture + 25 * (seed + 1) * tumour).astype(np.int16), noise)
@@ -143,40 +159,50 @@ def largest_difference(found: dict[str, float], expected: dict[str, float], log:
     return float(differences.max()), names[int(differences.argmax())]
 
 
-def main() -> None:
-    """Print the table."""
+def main(size: Size) -> None:
+    """Print the table and whether the claims hold; an error where the numbers differ."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_patient(folder)
+        make_patient(folder, size)
         ours, pair = side_by_side("hepafed", 1, folder)[0], side_by_side("hepafed", 2, folder)
         theirs = side_by_side("pyradiomics", 1, folder)[0]
-    table = Table(title=f"tumour + 2 rings × 2 phases, {len(ours.values):,} features, {SIZE}")
+    shown = " × ".join(map(str, size.image))
+    table = Table(title=f"tumour + 2 rings × 2 phases of {shown} voxels, {len(ours.values):,} features")
     for column in ("", "s a patient", "processor s", "peak GiB a process", "patients an hour", "times as fast"):
         table.add_column(column, justify="left" if not column else "right")
+    on_two_cores = max(one.seconds for one in pair) / len(pair)
     rows = [
-        ("PyRadiomics per region", theirs.seconds, theirs),
+        ("PyRadiomics per region, all cores", theirs.seconds, theirs),
         ("hepafed, one process", ours.seconds, ours),
-        ("hepafed, two processes", max(one.seconds for one in pair) / 2, pair[0]),
+        ("hepafed, two processes", on_two_cores, max(pair, key=lambda one: one.peak_gib)),
     ]
     for said, seconds, one in rows:
-        faster = f"{theirs.seconds / seconds:.1f}"
-        figures = (
-            f"{seconds:.1f}",
-            f"{one.processor_seconds:.0f}",
-            f"{one.peak_gib:.2f}",
-            f"{3600 / seconds:.0f}",
-        )
-        table.add_row(said, *figures, faster)
+        times = f"{theirs.seconds / seconds:.1f}"
+        hourly = f"{3600 / seconds:.0f}"
+        table.add_row(said, f"{seconds:.1f}", f"{one.processor_seconds:.0f}", f"{one.peak_gib:.2f}", hourly, times)
     console = Console(width=120)
     console.print(table)
-    console.print(f"memory of a process: {ours.peak_gib / theirs.peak_gib:.0%} of PyRadiomics'")
-    for said, log in (("original and wavelet", False), ("LoG", True)):
-        worst, whose = largest_difference(ours.values, theirs.values, log)
-        console.print(f"largest relative difference, {said}: {worst:.1e} ({whose})")
+    if size == FULL:
+        faster, memory = theirs.seconds / on_two_cores, max(one.peak_gib for one in pair) / theirs.peak_gib
+        said = _held(faster >= TIMES_AS_FAST)
+        console.print(f"on two cores {faster:.1f} times as fast, claimed {TIMES_AS_FAST}: {said}")
+        said = _held(memory < OF_THE_MEMORY)
+        console.print(f"memory of a process {memory:.0%}, claimed under {OF_THE_MEMORY:.0%}: {said}")
+    differs = False
+    for said, allowed in TOLERANCE.items():
+        worst, whose = largest_difference(ours.values, theirs.values, said == "LoG")
+        console.print(f"largest relative difference, {said}: {worst:.1e} ({whose}): {_held(worst <= allowed)}")
+        differs |= worst > allowed
+    if differs:
+        raise SystemExit("the numbers are not PyRadiomics'")
+
+
+def _held(claim: bool) -> str:
+    return "holds" if claim else "DOES NOT HOLD"
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 4:
         child(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
     else:
-        main()
+        main(QUICK if "--quick" in sys.argv else FULL)

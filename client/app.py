@@ -15,21 +15,31 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from threadpoolctl import threadpool_limits
 
-from client import queries
+from client import gate, queries
 from client.cohort.cohort import Cohort, read_cohort
+from client.cohort.samples import read_samples
+from client.identity import Identity
+from client.ledger import Leaving, Ledger
 from client.members import Members
+from client.preparation import refuse_beyond_preparation
 from client.rows import Rows
+from client.secure_sums import SecureSums, check_may_be_unmasked
 from client.site import Site, open_site
-from client.store import Store
+from client.stability import repeated
+from client.store import Store, extractions
 from client.view import Views
 from client.view_bytes import read_views
+from client.withdrawal import withdrawn
 from common import wire
 from common.errors import Code, HospitalError, StudyError
-from common.query import FEWEST_HOSPITALS, Answer, Query, canonical_json
+from common.masking import Asking, Said, read_asking
+from common.query import Answer, Query, canonical_json
+from common.room import PURPOSE, seat_of
+from common.secure_sum.refusals import SecureSumRefused
 from common.study import Study
+from common.wire import Reply
 
 LOG = "hospital.log"
-ROLL_CALL = "roll_call"
 
 
 @dataclass(frozen=True)
@@ -49,80 +59,131 @@ def build(locate: Callable[[Context], Whereabouts]) -> ClientApp:
     def ask(message: Message, context: Context) -> Message:
         # One thread for linear algebra: the same sums, bit for bit, wherever the hospital runs.
         with threadpool_limits(limits=1):
-            packed = respond(locate(context), message.content)
-        return Message(wire.answer_to_record(packed), reply_to=message)
+            reply = respond(locate(context), message.content)
+        return Message(wire.reply_to_record(reply), reply_to=message)
 
     return app
 
 
-def respond(whereabouts: Whereabouts, content: RecordDict) -> bytes:
-    """The packed answer to a message; whatever goes wrong leaves as a code, its text stays in the own log."""
+def respond(whereabouts: Whereabouts, content: RecordDict) -> Reply:
+    """The reply to a message; whatever goes wrong leaves as a code, its text stays in the own log."""
     log = _own_log(whereabouts.own_folder)
-    try:
-        query, views = wire.record_to_query(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.error("a message that is no query was refused: %s", error)
-        return wire.answer_to_bytes(Answer.refusal(Code.BAD_PARAMETERS))
     hospital = whereabouts.folder.name
     try:
         site = open_site(whereabouts.folder, whereabouts.own_folder, whereabouts.lower_profile)
         hospital = site.name
-        return _answer(site, query, views, log)
-    except HospitalError as error:
-        log.error("query %s: refused with '%s': %s", query.name, error.code.value, error)
-        return wire.answer_to_bytes(Answer.refusal(error.code, hospital))
-    except Exception:  # the coordinator learns a code; the reason must be found in the hospital's own log
-        log.error("query %s: %s", query.name, traceback.format_exc())
-        return wire.answer_to_bytes(Answer.refusal(Code.INTERNAL, hospital))
+        with closing(Store(site.own)) as store:
+            identity = Identity.open(site.own)
+            asking = _asking(content)
+            if asking is not None and asking.step is not None:  # keys and shares: no figure of any patient
+                return Reply(wire.answer_to_bytes(Answer()), Said.STEP, _step(site, store, identity, asking))
+            ledger = Ledger(store, identity)
+            reply, leaving = _leaving(site, store, identity, content, asking, log)
+            # Every answer that leaves passes here: gate, then mask, then ledger, then sending.
+            ledger.sent(ledger.prepare(leaving))
+            return reply
+    except Exception as error:  # where no ledger can be written, a code is all that leaves
+        return Reply(_refusal(error, "a message", hospital, log))
 
 
-def _answer(site: Site, query: Query, views: list[bytes], log: logging.Logger) -> bytes:
-    with closing(Store(site.own_folder / "store.sqlite")) as store:
-        return _answer_once(site, store, query, views, log)
+def _leaving(
+    site: Site, store: Store, identity: Identity, content: RecordDict, asking: Asking | None, log: logging.Logger
+) -> tuple[Reply, Leaving]:
+    """The reply to a message, masked, and what the ledger keeps of it; or its refusal."""
+    query = None
+    try:
+        query, views, room = _read(content)
+        study = _study(query, store)
+        packed, thresholds = _answer_once(site, store, study, query, views, room, log)
+        if asking is None:
+            check_may_be_unmasked(site, study, query.name)
+            reply = Reply(packed)
+        else:
+            answer = wire.answer_from_bytes(packed)
+            clear = wire.answer_to_bytes(replace(answer, sums={}))
+            reply = SecureSums(site, store, identity, study).masked(query, asking, answer.sums, clear)
+        return reply, Leaving(query, reply.packed + reply.content, packed, thresholds)
+    except Exception as error:  # the coordinator learns a code; the reason must be found in the hospital's own log
+        refusal = _refusal(error, "a message" if query is None else f"query {query.name}", site.name, log)
+        return Reply(refusal), Leaving(query, refusal, refusal)
 
 
-def _answer_once(site: Site, store: Store, query: Query, views: list[bytes], log: logging.Logger) -> bytes:
-    """Answer a question that is new under this roster; send what was sent before to one that is not."""
-    study = _study(query, store)
+def _step(site: Site, store: Store, identity: Identity, asking: Asking) -> bytes:
+    """A step of the secure sum of a study that this hospital was sent and approved."""
+    content = store.study(asking.agreement.study)
+    if content is None:
+        raise HospitalError(Code.WRONG_STUDY, "keys for a study that was never sent to this hospital")
+    study = _parse_study(content)
+    gate.check_approval(site, store, study)
+    return SecureSums(site, store, identity, study).step(asking)
+
+
+def _asking(content: RecordDict) -> Asking | None:
+    try:
+        return read_asking(content)
+    except (ValueError, SecureSumRefused) as error:
+        raise HospitalError(Code.BAD_PARAMETERS, f"a message about masks that cannot be read: {error}") from None
+
+
+def _read(content: RecordDict) -> tuple[Query, list[bytes], str]:
+    """The query, the views and the room in a message."""
+    try:
+        return *wire.record_to_query(content), wire.record_to_room(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HospitalError(Code.BAD_PARAMETERS, f"a message that is no query: {error}") from None
+
+
+def _refusal(error: Exception, asked: str, hospital: str, log: logging.Logger) -> bytes:
+    """What the coordinator is told of an error; the own log is told all."""
+    if isinstance(error, HospitalError):
+        log.error("%s: refused with '%s': %s", asked, error.code.value, error)
+        return wire.answer_to_bytes(Answer.refusal(error.code, hospital, error.split))
+    log.error("%s: %s", asked, "".join(traceback.format_exception(error)))
+    return wire.answer_to_bytes(Answer.refusal(Code.INTERNAL, hospital))
+
+
+def _answer_once(
+    site: Site, store: Store, study: Study, query: Query, views: list[bytes], room: str, log: logging.Logger
+) -> tuple[bytes, gate.Thresholds]:
+    """Answer a question that is new under this roster; send what was sent before to one that is not.
+
+    Returns
+    -------
+    The packed answer, and what the gate held it against.
+    """
+    admitted = gate.admit(site, store, study, query, room)
+    store.keep_study(study.hash, study.to_json())
     for view in read_views(views):
         store.keep_view(view.hash, view.to_bytes())
     roster = canonical_json(sorted(query.roster))
     answered = store.answered(study.hash, query.question, roster)
     if answered.answer is not None and query.name != "own_copy":
-        return answered.answer
-    _check_roster(site, query, answered.under_another_roster)
-    cohort = _cohort(site, study, store, log)
+        return answered.answer, {}
+    gate.check_roster(site, query, answered.under_another_roster)
+    refuse_beyond_preparation(query.name, study, store.questions_answered(study.hash))
+    cohort = _cohort(site, study, log)
+    gate.freeze(site, store, admitted, study, cohort, _digest_with_repetitions(site, study, cohort))
     secret = "" if site.lower_profile else store.secret("folds")
     members = Members(site.name, study, cohort, secret, "lower" if site.lower_profile else "full")
-    answer = queries.answer(Rows(site, members, Views(members, store), query))
+    rows = Rows(site, members, Views(members, store), query)
+    kind, asked = queries.read(rows)
+    thresholds = gate.check(rows, asked, admitted, answered.under_another_roster)
+    answer = kind.answer(rows, asked)
+    gate.check_answer(rows, answer)
+    if query.name == gate.ROLL_CALL:
+        answer = _signed(site, study, answer)
     packed = wire.answer_to_bytes(_once_in_clear(answer, store, query))
     store.keep_answer(study.hash, query.question, roster, packed, site.single_hospital_sums)
-    return packed
+    return packed, thresholds
 
 
-def _check_roster(site: Site, query: Query, another: bool) -> None:
-    """Who is in the room: this hospital, with enough others, and no other room before."""
-    if query.name == ROLL_CALL:
-        return
-    hospitals = set(query.roster)
-    if len(hospitals) != len(query.roster) or site.name not in hospitals or len(hospitals) < FEWEST_HOSPITALS:
-        raise HospitalError(
-            Code.BAD_PARAMETERS,
-            f"the roster {list(query.roster)} must name {site.name} and {FEWEST_HOSPITALS - 1} others, once each",
-        )
-    alone = query.disclosure == "single hospital"
-    if (alone or another) and not site.single_hospital_sums:
-        raise HospitalError(
-            Code.SINGLE_HOSPITAL,
-            "the answer would let this hospital's own sums be derived "
-            "(leave one hospital out, a reference hospital, or a second roster in a study that has been answered); "
-            "site.yaml does not allow it (policy: single_hospital_sums: true)",
-        )
-    if alone and len(hospitals) <= FEWEST_HOSPITALS and not site.lower_profile:
-        raise HospitalError(
-            Code.SINGLE_HOSPITAL,
-            f"single-hospital sums need {FEWEST_HOSPITALS + 1} hospitals, not {len(hospitals)}",
-        )
+def _signed(site: Site, study: Study, answer: Answer) -> Answer:
+    """The roll call's figures with this hospital's signature: other hospitals rely on its number of patients."""
+    identity = Identity.open(site.own)
+    statement = seat_of(site.name, answer.disclosed).statement(study.hash)
+    signature = identity.sign(statement, PURPOSE)
+    signed = {"key": identity.public_bytes.hex(), "signature": signature.hex()}
+    return replace(answer, disclosed=answer.disclosed.model_copy(update=signed))
 
 
 def _once_in_clear(answer: Answer, store: Store, query: Query) -> Answer:
@@ -148,7 +209,6 @@ def _study(query: Query, store: Store) -> Study:
     study = _parse_study(content)
     if study.hash != query.study:
         raise HospitalError(Code.WRONG_STUDY, "the study that was sent is not the one that its hash names")
-    store.keep_study(query.study, content)
     return study
 
 
@@ -160,8 +220,8 @@ def _parse_study(content: str) -> Study:
         raise HospitalError(Code.WRONG_STUDY, str(error)) from None
 
 
-def _cohort(site: Site, study: Study, store: Store, log: logging.Logger) -> Cohort:
-    """The study's cohort at this hospital, frozen when it is first read, and large enough to take part."""
+def _cohort(site: Site, study: Study, log: logging.Logger) -> Cohort:
+    """The study's cohort at this hospital, large enough to take part."""
     key = (str(site.folder), study.hash, _stamps(site))
     cohort = _COHORTS.get(key)
     if cohort is None:
@@ -175,16 +235,20 @@ def _cohort(site: Site, study: Study, store: Store, log: logging.Logger) -> Coho
             Code.TOO_FEW_PATIENTS,
             f"{len(cohort.ids)} patients are left in the cohort, {least} are needed to take part",
         )
-    store.freeze_cohort(study.hash, _digest_with_retest(site, cohort))
     return cohort
 
 
-def _digest_with_retest(site: Site, cohort: Cohort) -> str:
-    """The cohort's digest and that of the second measurements, which are frozen with it."""
+def _digest_with_repetitions(site: Site, study: Study, cohort: Cohort) -> str:
+    """The cohort's digest and those of repeated measurements, which are frozen with it."""
+    digests = [cohort.digest]
     path = site.folder / site.file.retest
-    if not path.exists():
-        return cohort.digest
-    return f"{cohort.digest} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    if path.exists():
+        digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    if (again := repeated(site, study, cohort)) is not None:
+        digests.append(again.digest)
+    if study.features is not None and study.features.to_be_learnt():
+        digests.append(read_samples(site, study, cohort.ids).digest)
+    return " ".join(digests)
 
 
 _Stamps = tuple[tuple[str, int, int], ...]
@@ -193,11 +257,13 @@ _COHORTS: dict[tuple[str, str, _Stamps], Cohort] = {}
 
 
 def _stamps(site: Site) -> _Stamps:
-    """When the hospital's files were last written, and how long they are."""
+    """When the hospital's files were last written and how long they are, and what has been extracted."""
     files = [
         site.folder / name for name in ("site.yaml", site.file.patients, site.file.features, site.file.columns)
     ]
-    return tuple((file.name, s.st_mtime_ns, s.st_size) for file in files if file.exists() and (s := file.stat()))
+    written = [(file.name, s.st_mtime_ns, s.st_size) for file in files if file.exists() and (s := file.stat())]
+    withdrawals = ("withdrawn", len(withdrawn(site.extracted_in)), 0)
+    return (*written, withdrawals, ("extractions", *extractions(site.extracted_in)))
 
 
 def _own_log(own_folder: Path) -> logging.Logger:

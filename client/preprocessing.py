@@ -6,89 +6,18 @@ interpolation, CT rounded to whole HU, masks interpolated linearly and cut at on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from common.errors import HepafedError
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import Grid, difference
 from common.features import NYUL_PERCENTILES, Phase
 
 INSIDE = 0.5 - 1e-6
 """A voxel belongs to a resampled mask from one half on; the margin is for the interpolator's rounding."""
-SAME_PLACE_MM = 1e-3
 Image = Any  # SimpleITK has no types
-
-
-class CannotExtract(HepafedError):
-    """Something wrong with one patient's image or masks: what was found, and what to do about it.
-
-    The text does not name the patient; whoever knows the name adds it.
-    """
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where the voxels of an image are, in millimetres."""
-
-    size: tuple[int, ...]
-    spacing_mm: tuple[float, ...]
-    origin_mm: tuple[float, ...]
-    direction: tuple[float, ...]
-
-    @staticmethod
-    def of(image: Image) -> "Grid":
-        """The grid of an image."""
-        return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-
-    def with_spacing(self, spacing_mm: float | Sequence[float] | None) -> "Grid":
-        """The grid with another spacing and the same centre (IBSI: align by image centre)."""
-        if spacing_mm is None:
-            return self
-        dimension = len(self.size)
-        spacing = (spacing_mm,) * dimension if isinstance(spacing_mm, int | float) else tuple(spacing_mm)
-        if len(spacing) != dimension:
-            raise CannotExtract(
-                f"the image has {dimension} dimensions, spacing_mm of its phase {len(spacing)}: write {dimension}"
-            )
-        old, new = np.array(self.spacing_mm), np.array(spacing, dtype=float)
-        # 1e-6: 0.1 × 30 / 3 is a hair over 1, and must not become two voxels
-        size = np.maximum(np.ceil(np.array(self.size) * old / new - 1e-6), 1).astype(int)
-        shift_mm = (old * (np.array(self.size) - 1) - new * (size - 1)) / 2
-        axes = np.array(self.direction).reshape(dimension, dimension)
-        origin = np.array(self.origin_mm) + axes @ shift_mm
-        return Grid(tuple(map(int, size)), tuple(new.tolist()), tuple(origin.tolist()), self.direction)
-
-    def around(self, mask: Image, margin_mm: float, margin_voxels: int = 0, rings_mm: float = 0.0) -> "Grid":
-        """The part of this grid that holds what a mask (on any grid) shows, rings around it, and a margin."""
-        low, high = bounding_box(mask)
-        dimension = len(self.size)
-        corners = np.array(np.meshgrid(*zip(low - 0.5, high + 0.5, strict=True))).reshape(dimension, -1).T
-        points = [mask.TransformContinuousIndexToPhysicalPoint(corner.tolist()) for corner in corners]
-        axes = np.array(self.direction).reshape(dimension, dimension)
-        indices = (np.array(points) - np.array(self.origin_mm)) @ axes / np.array(self.spacing_mm)
-        margin = np.maximum(margin_mm / np.array(self.spacing_mm), margin_voxels) + rings_mm / np.array(
-            self.spacing_mm
-        )
-        first = np.clip(np.floor(indices.min(axis=0) - margin), 0, np.array(self.size) - 1).astype(int)
-        last = np.clip(np.ceil(indices.max(axis=0) + margin), 0, np.array(self.size) - 1).astype(int)
-        origin = np.array(self.origin_mm) + axes @ (first * np.array(self.spacing_mm))
-        return Grid(tuple(map(int, last - first + 1)), self.spacing_mm, tuple(origin.tolist()), self.direction)
-
-
-def bounding_box(mask: Image) -> tuple[np.ndarray, np.ndarray]:
-    """The first and last index, in the order x, y, z, that a mask shows; CannotExtract where it shows nothing."""
-    array = sitk.GetArrayViewFromImage(mask) != 0
-    dimension = array.ndim
-    spans = []
-    for axis in range(dimension):
-        shown = np.flatnonzero(array.any(axis=tuple(other for other in range(dimension) if other != axis)))
-        if not len(shown):
-            raise CannotExtract("the mask is empty: draw the region again, or leave the patient out")
-        spans.append((shown[0], shown[-1]))
-    low, high = np.array(spans[::-1], dtype=float).T
-    return low, high
 
 
 def check_same_grid(image: Image, mask: Image, name: str) -> None:
@@ -96,21 +25,9 @@ def check_same_grid(image: Image, mask: Image, name: str) -> None:
     if image.GetNumberOfComponentsPerPixel() != 1 or image.GetDimension() not in (2, 3):
         found = f"{image.GetDimension()}-D with {image.GetNumberOfComponentsPerPixel()} channels"
         raise CannotExtract(f"the image is {found}: give a grey image of two or three dimensions")
-    a, b = Grid.of(image), Grid.of(mask)
-    if a.size != b.size:
+    if apart := difference(Grid.of(image), Grid.of(mask)):
         raise CannotExtract(
-            f"the mask of the {name} has {b.size} voxels, the image {a.size}: export both from one series"
-        )
-    reach_mm = max(size * spacing for size, spacing in zip(a.size, a.spacing_mm, strict=True))
-    far = max(
-        np.abs(np.subtract(a.origin_mm, b.origin_mm)).max(),
-        np.abs(np.subtract(a.spacing_mm, b.spacing_mm)).max() * max(a.size),
-        np.abs(np.subtract(a.direction, b.direction)).max() * reach_mm,
-    )
-    if far > max(SAME_PLACE_MM, 0.02 * min(a.spacing_mm)):
-        raise CannotExtract(
-            f"the mask of the {name} lies up to {far:.3g} mm beside the image (origin {b.origin_mm} against "
-            f"{a.origin_mm}, spacing {b.spacing_mm} against {a.spacing_mm}): export both from one series"
+            f"the mask of the {name} does not lie on the image's grid: {apart}: export both from one series"
         )
     values = np.unique(sitk.GetArrayViewFromImage(mask))
     if not np.isin(values, (0, 1)).all():
@@ -187,7 +104,7 @@ def prepare(image: Image, phase: Phase, grid: Grid, liver: Image | None = None) 
     if phase.n4:
         image = correct_bias(image)
     if phase.norm != "none":
-        norm = inside(liver) if phase.normalise_over == "liver" and liver is not None else body(image)
+        norm = norm_region(image, phase, liver)
         array = sitk.GetArrayFromImage(image).astype(np.float64)
         if phase.norm == "z-score":
             array = z_score(array, norm) * phase.z_scale
@@ -203,6 +120,11 @@ def prepare(image: Image, phase: Phase, grid: Grid, liver: Image | None = None) 
     if phase.window_hu is not None:
         array = np.clip(array, *phase.window_hu)
     return like(array, image)
+
+
+def norm_region(image: Image, phase: Phase, liver: Image | None) -> np.ndarray:
+    """The voxels whose intensities are the norm; `liver` is without tumours, on the image's grid."""
+    return inside(liver) if phase.normalise_over == "liver" and liver is not None else body(image)
 
 
 def body(image: Image) -> np.ndarray:

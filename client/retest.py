@@ -57,7 +57,8 @@ def measured_twice(rows: Rows, view_hash: str) -> tuple[np.ndarray, np.ndarray]:
     names = [str(name) for name in chain[-1].parameters["columns"]]
     first = rows.views.matrix(chain[-1].hash, FINAL)
     again = first.copy()
-    columns = [names.index(name) for name in rows.cohort.feature_names]
+    kept = [j for j, name in enumerate(rows.cohort.feature_names) if name in names]  # unstable ones are left out
+    columns, second = [names.index(rows.cohort.feature_names[j]) for j in kept], second[:, kept]
     again[:, columns] = second
     matrix = np.vstack([first, again])
     gaps = np.zeros_like(first, dtype=bool)

@@ -1,16 +1,19 @@
-"""The hospital's one SQLite file: what has been agreed, asked and answered.
+"""The hospital's one SQLite file, encrypted (client/sealing.py): what has been agreed, asked and answered.
 
 Queries are pure, conversations are durable: studies and views are kept by hash, an answered question is kept
-with the roster it was answered under, and the cohort of a study is frozen by the digest of its rows.
+with the roster it was answered under, and the cohort of a study is frozen by the digest of its rows. Features are
+kept by what they were computed from (client/extraction_run/kept.py).
 """
 
 import secrets
 import sqlite3
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from client.sealing import OwnFolder, connect
 from common.errors import Code, HospitalError
 
 SCHEMA = """
@@ -23,6 +26,35 @@ CREATE TABLE IF NOT EXISTS answered (study TEXT NOT NULL, question TEXT NOT NULL
 CREATE TABLE IF NOT EXISTS in_clear (study TEXT NOT NULL, figure TEXT NOT NULL, question TEXT NOT NULL,
                                      PRIMARY KEY (study, figure));
 CREATE TABLE IF NOT EXISTS secrets  (purpose TEXT PRIMARY KEY, value TEXT NOT NULL);
+
+CREATE TABLE IF NOT EXISTS ledger         (number INTEGER PRIMARY KEY, entry TEXT NOT NULL, hash TEXT NOT NULL,
+                                           signature BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS ledger_answers (digest TEXT PRIMARY KEY, answer BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS ledger_repeated ON ledger (json_extract(entry, '$.digest'))
+    WHERE json_extract(entry, '$.kind') = 'answer';
+CREATE TRIGGER IF NOT EXISTS ledger_not_edited BEFORE UPDATE ON ledger
+    BEGIN SELECT RAISE(ABORT, 'the ledger takes new entries only'); END;
+CREATE TRIGGER IF NOT EXISTS ledger_not_removed BEFORE DELETE ON ledger
+    BEGIN SELECT RAISE(ABORT, 'the ledger takes new entries only'); END;
+CREATE TRIGGER IF NOT EXISTS ledger_not_replaced BEFORE INSERT ON ledger
+    WHEN EXISTS (SELECT 1 FROM ledger WHERE number >= NEW.number)
+    BEGIN SELECT RAISE(ABORT, 'the ledger takes new entries only'); END;
+CREATE TRIGGER IF NOT EXISTS ledger_answers_not_edited BEFORE UPDATE ON ledger_answers
+    BEGIN SELECT RAISE(ABORT, 'the ledger takes new entries only'); END;
+CREATE TRIGGER IF NOT EXISTS ledger_answers_not_removed BEFORE DELETE ON ledger_answers
+    BEGIN SELECT RAISE(ABORT, 'the ledger takes new entries only'); END;
+CREATE TRIGGER IF NOT EXISTS ledger_answers_not_replaced BEFORE INSERT ON ledger_answers
+    WHEN EXISTS (SELECT 1 FROM ledger_answers WHERE digest = NEW.digest)
+    BEGIN SELECT RAISE(ABORT, 'the ledger takes new entries only'); END;
+
+CREATE TABLE IF NOT EXISTS image_folders (patient TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS extractions   (key TEXT PRIMARY KEY, patient TEXT NOT NULL, reason TEXT,
+                                          again INTEGER NOT NULL, records TEXT NOT NULL, seconds REAL NOT NULL,
+                                          extracted_at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS feature_names (hash TEXT PRIMARY KEY, names TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS feature_rows  (key TEXT NOT NULL, measurement TEXT NOT NULL, lesion INTEGER NOT NULL,
+                                          names TEXT NOT NULL, features BLOB NOT NULL,
+                                          PRIMARY KEY (key, measurement, lesion));
 """
 
 OTHER_ROSTER = "SELECT 1 FROM answered WHERE study = ? AND roster NOT IN (?, ?)"
@@ -41,15 +73,13 @@ class Answered:
 class Store:
     """One hospital's store; safe for the threads of one process and for several processes."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, own: OwnFolder) -> None:
+        self.path = own.store
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._database = connect(own)
         self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute("PRAGMA synchronous=FULL")  # an entry of the ledger outlives a power cut, too
         self._database.executescript(SCHEMA)
-        path.chmod(0o600)
 
     def close(self) -> None:
         """Close the file; whatever was answered is on disk."""
@@ -58,20 +88,20 @@ class Store:
 
     def keep_study(self, study_hash: str, content: str) -> None:
         """Keep the text of a study by its hash."""
-        self._run("INSERT OR IGNORE INTO studies VALUES (?, ?)", study_hash, content)
+        self.run("INSERT OR IGNORE INTO studies VALUES (?, ?)", study_hash, content)
 
     def study(self, study_hash: str) -> str | None:
         """The text of a study, if this hospital was ever sent it."""
-        row = self._first("SELECT content FROM studies WHERE hash = ?", study_hash)
+        row = self.first("SELECT content FROM studies WHERE hash = ?", study_hash)
         return None if row is None else str(row[0])
 
     def keep_view(self, view_hash: str, content: bytes) -> None:
         """Keep a view by its hash."""
-        self._run("INSERT OR IGNORE INTO views VALUES (?, ?)", view_hash, content)
+        self.run("INSERT OR IGNORE INTO views VALUES (?, ?)", view_hash, content)
 
     def view(self, view_hash: str) -> bytes:
         """A view that was sent before; the coordinator is asked to send it again if it is not here."""
-        row = self._first("SELECT content FROM views WHERE hash = ?", view_hash)
+        row = self.first("SELECT content FROM views WHERE hash = ?", view_hash)
         if row is None:
             raise HospitalError(Code.UNKNOWN_VIEW, f"the view {view_hash} is not in this hospital's store")
         return bytes(row[0])
@@ -79,8 +109,8 @@ class Store:
     def freeze_cohort(self, study_hash: str, digest: str) -> None:
         """Freeze the cohort of a study, or refuse one that differs from the frozen one."""
         now = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
-        self._run(f"INSERT OR IGNORE INTO cohorts VALUES (?, ?, {now})", study_hash, digest)  # noqa: S608
-        row = self._first("SELECT digest, frozen_at FROM cohorts WHERE study = ?", study_hash)
+        self.run(f"INSERT OR IGNORE INTO cohorts VALUES (?, ?, {now})", study_hash, digest)  # noqa: S608
+        row = self.first("SELECT digest, frozen_at FROM cohorts WHERE study = ?", study_hash)
         if row is not None and row[0] != digest:
             raise HospitalError(
                 Code.COHORT_CHANGED,
@@ -90,44 +120,74 @@ class Store:
 
     def answered(self, study_hash: str, question: str, roster: str) -> Answered:
         """What this hospital has said to a question, and whether another roster got any answer in the study."""
-        row = self._first("SELECT answer FROM answered WHERE question = ? AND roster = ?", question, roster)
+        row = self.first("SELECT answer FROM answered WHERE question = ? AND roster = ?", question, roster)
         return Answered(
             answer=None if row is None else bytes(row[0]),
-            under_another_roster=self._first(OTHER_ROSTER, study_hash, roster, NOBODY) is not None,
+            under_another_roster=self.first(OTHER_ROSTER, study_hash, roster, NOBODY) is not None,
         )
+
+    def questions_answered(self, study_hash: str) -> int:
+        """How many different questions of a study this hospital has answered, its roll call included."""
+        found = self.first("SELECT count(DISTINCT question) FROM answered WHERE study = ?", study_hash)
+        return 0 if found is None else int(found[0])
 
     def keep_answer(self, study_hash: str, question: str, roster: str, answer: bytes, other_rosters: bool) -> None:
         """Keep an answer before it leaves; asked again, the same bytes are sent.
 
         Where other rosters are not allowed, an answer that was given under one in the meantime is an error.
         """
-        with self._lock, self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            other = self._database.execute(OTHER_ROSTER, (study_hash, roster, NOBODY)).fetchone()
+        with self.transaction() as execute:
+            other = execute(OTHER_ROSTER, study_hash, roster, NOBODY).fetchone()
             if other is not None and roster != NOBODY and not other_rosters:
                 raise HospitalError(Code.SINGLE_HOSPITAL, "another roster got an answer in this study meanwhile")
-            self._database.execute(
+            execute(
                 "INSERT OR IGNORE INTO answered VALUES (?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
-                (study_hash, question, roster, answer),
+                study_hash,
+                question,
+                roster,
+                answer,
             )
 
     def may_say_in_clear(self, study_hash: str, figure: str, question: str) -> bool:
         """Whether a figure in clear may leave: once a study, with the first question that asks for it."""
-        self._run("INSERT OR IGNORE INTO in_clear VALUES (?, ?, ?)", study_hash, figure, question)
-        row = self._first("SELECT question FROM in_clear WHERE study = ? AND figure = ?", study_hash, figure)
+        self.run("INSERT OR IGNORE INTO in_clear VALUES (?, ?, ?)", study_hash, figure, question)
+        row = self.first("SELECT question FROM in_clear WHERE study = ? AND figure = ?", study_hash, figure)
         return row is not None and row[0] == question
 
     def secret(self, purpose: str) -> str:
         """A secret of this hospital's, made when it is first needed."""
-        self._run("INSERT OR IGNORE INTO secrets VALUES (?, ?)", purpose, secrets.token_hex(32))
-        row = self._first("SELECT value FROM secrets WHERE purpose = ?", purpose)
+        self.run("INSERT OR IGNORE INTO secrets VALUES (?, ?)", purpose, secrets.token_hex(32))
+        row = self.first("SELECT value FROM secrets WHERE purpose = ?", purpose)
         return str(row[0]) if row is not None else ""
 
-    def _run(self, statement: str, *values: object) -> None:
+    def run(self, statement: str, *values: object) -> None:
+        """Run one statement, on its own."""
         with self._lock:
             self._database.execute(statement, values)
 
-    def _first(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+    def first(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row that a statement finds."""
         with self._lock:
             row: tuple[Any, ...] | None = self._database.execute(statement, values).fetchone()
         return row
+
+    def all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Every row that a statement finds."""
+        with self._lock:
+            return self._database.execute(statement, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """Statements that count together or not at all, run by what is yielded."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield lambda statement, *values: self._database.execute(statement, values)
+
+
+def extractions(own: OwnFolder) -> tuple[int, int]:
+    """How many extractions a store holds, and the number of the last one: equal as long as nothing was extracted."""
+    if not own.store.is_file():
+        return 0, 0
+    with closing(connect(own, read_only=True)) as database:
+        found = database.execute("SELECT count(*), coalesce(max(rowid), 0) FROM extractions").fetchone()
+    return int(found[0]), int(found[1])

@@ -21,7 +21,9 @@ class Code(StrEnum):
     COVARIATE_IS_OUTCOME = "covariate_equals_the_outcome"
     UNKNOWN_LEVEL = "unknown_level"
     OUT_OF_RANGE = "many_values_out_of_range"
+    NO_FEATURES = "features_not_extracted"
     BAD_SITE_FILE = "bad_site_file"
+    STORE_SEALED = "store_cannot_be_opened"
     # the hospital's rules
     TOO_FEW_PATIENTS = "too_few_patients"  # none, too: a code of its own would tell 0 from 1 to 9
     SINGLE_HOSPITAL = "single_hospital_sums_not_approved"
@@ -29,6 +31,27 @@ class Code(StrEnum):
     BAD_PARAMETERS = "parameters_outside_their_bounds"
     UNKNOWN_QUERY = "unknown_query"
     WRONG_STUDY = "study_not_understood"
+    # the gate's refusals, in words in common/refusals.py
+    NOT_APPROVED = "refused_study_not_approved"
+    ALTERED = "refused_study_altered_after_approval"
+    EXPIRED = "refused_approval_expired"
+    REVOKED = "refused_approval_revoked"
+    OTHER_ROSTER = "refused_roster_not_approved"
+    NUMBERS_NOT_SIGNED = "refused_numbers_of_patients_not_signed"
+    NOT_ALLOWED = "refused_query_not_allowed"
+    FEW_IN_ROW_SET = "refused_too_few_patients_in_row_set"
+    MANY_ROW_SETS = "refused_too_many_row_sets"
+    TOO_WIDE = "refused_cross_product_too_wide"
+    FEW_FOR_SINGLE = "refused_too_few_patients_for_single_hospital_sums"
+    SMALL_CELL = "refused_small_cell"
+    CLOSE_EDGES = "refused_edges_too_close_or_too_many"
+    MANY_QUERIES = "refused_too_many_queries"
+    NEARLY_ASKED = "refused_nearly_the_same_question"
+    SECOND_VIEW = "refused_second_view_of_a_step"
+    SUSPENDED = "refused_study_suspended_after_a_withdrawal"
+    NEARLY_SAME_COHORT = "refused_cohort_nearly_that_of_another_study"
+    NOT_MASKED = "refused_sums_without_masks"
+    SECURE_SUM = "refused_step_of_a_secure_sum"
     # the conversation
     UNKNOWN_VIEW = "unknown_view"
     SILENT = "no_answer"
@@ -52,21 +75,26 @@ class HospitalError(HepafedError):
         What the coordinator is told.
     text
         What the hospital's own log says; it may name patients and never leaves.
+    split
+        The split that a refusal is about, where the rule rests on numbers that everybody in the study knows.
     """
 
-    def __init__(self, code: Code, text: str) -> None:
+    def __init__(self, code: Code, text: str, split: str | None = None) -> None:
         super().__init__(text)
         self.code = code
+        self.split = split
 
 
 class HospitalLost(HepafedError):
-    """A hospital of the roster refused, failed or fell silent in the middle of a run."""
+    """A hospital of the roster refused, failed or fell silent in the middle of a run; `said` is why, in words."""
 
-    def __init__(self, hospital: str, code: Code, query: str) -> None:
-        super().__init__(f"{hospital} answered '{code.value}' to the query '{query}'")
+    def __init__(self, hospital: str, code: Code, query: str, said: str = "") -> None:
+        why = f": {said}" if said not in ("", code.value) else ""
+        super().__init__(f"{hospital} answered '{code.value}' to the query '{query}'{why}")
         self.hospital = hospital
         self.code = code
         self.query = query
+        self.said = said
 
 
 class StudyStopped(HepafedError):

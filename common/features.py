@@ -11,16 +11,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from common.errors import StudyError
+from common.habitats import Habitats
 from common.query import canonical_json
+from common.stability import Stability
 from common.strict_yaml import Misfits, Place
 from common.variables import Strict
 
-PREPROCESSING_VERSION = 1
-"""Raised by whoever changes a number that client/preprocessing.py, regions.py or extraction.py compute."""
+PREPROCESSING_VERSION = 2
+"""Raised by whoever changes a number that client/preprocessing.py, regions/ or extraction/ compute."""
 
 NUMERICAL_PACKAGES = ("pyradiomics", "SimpleITK", "numpy", "PyWavelets")
 NYUL_PERCENTILES = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 99)
 """Landmarks of Nyúl's standardisation (doi:10.1109/42.836373), as percentiles of the normalised region."""
+
+CARRIED_WITHOUT_RINGS_MM = 5.0
+"""How far off a carried mask may be in a study without rings."""
 
 Millimetres = Annotated[float, Field(gt=0, le=100)]
 PhaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,30}$")]
@@ -49,7 +55,8 @@ class Phase(Strict):
     z_scale: float = Field(100.0, gt=0, le=1e4, description="one standard deviation becomes this many units")
     nyul_landmarks: list[float] | None = Field(
         None,
-        description=f"nyul: the standard scale, intensities at percentiles {', '.join(map(str, NYUL_PERCENTILES))}",
+        description=f"nyul: the standard scale, intensities at percentiles {', '.join(map(str, NYUL_PERCENTILES))}; "
+        "left out: to be learnt by hepafed study prepare",
     )
     bin_width: float | None = Field(
         None,
@@ -82,9 +89,8 @@ class Phase(Strict):
             yield ("normalisation",), f"{self.modality} is measured in units of its own: write none"
         if self.bias_correction and self.modality != "MRI":
             yield ("bias_correction",), f"N4 is for MRI, not {self.modality}: take it out"
-        if (self.normalisation == "nyul") != (self.nyul_landmarks is not None):
-            cure = f"nyul and its {len(NYUL_PERCENTILES)} landmarks go together: give both or neither"
-            yield ("nyul_landmarks",), cure
+        if self.normalisation != "nyul" and self.nyul_landmarks is not None:
+            yield ("nyul_landmarks",), "landmarks belong to normalisation: nyul: write that too, or take them out"
         if self.nyul_landmarks is not None and len(self.nyul_landmarks) != len(NYUL_PERCENTILES):
             found = len(self.nyul_landmarks)
             yield ("nyul_landmarks",), f"found {found} numbers, needs {len(NYUL_PERCENTILES)}, one a percentile"
@@ -94,8 +100,13 @@ class Phase(Strict):
             limits = getattr(self, name)
             if limits is not None and limits[0] >= limits[1]:
                 yield (name,), f"starts at {limits[0]:g} and ends at {limits[1]:g}: put the lower first"
-        if isinstance(self.spacing_mm, list) and len(self.spacing_mm) not in (2, 3):
+        if isinstance(self.spacing_mm, list) and len(self.spacing_mm) != self.dimension:
             yield ("spacing_mm",), f"found {len(self.spacing_mm)} numbers: write x, y, z (ultrasound: x, y)"
+
+    @property
+    def dimension(self) -> int:
+        """2 for ultrasound, which is a picture; 3 for the rest."""
+        return 2 if self.modality == "US" else 3
 
     @property
     def spacing(self) -> float | tuple[float, ...] | None:
@@ -169,22 +180,42 @@ class Comparison(Strict):
 class Features(Strict):
     """From images to features; names are <phase>_<region>_<filter>_<class>_<feature>."""
 
-    phases: dict[PhaseName, Phase] = Field(min_length=1, description="the images of a patient, by name")
+    phases: dict[PhaseName, Phase] = Field(
+        min_length=1, description="the images of a patient, by name; dwi-b800 is the image dwi_b800"
+    )
+    missing_phases: Literal["refuse", "leave-empty"] = Field(
+        "refuse",
+        description="a patient who lacks a phase: refused; or without that phase's features, if the first is there",
+    )
+    masks: Literal["own", "carried-rigid", "carried-deformable"] = Field(
+        "own",
+        description="own: every phase has masks on its grid; carried: a phase without a mask of the tumour gets the "
+        "masks of the first phase that has one, by registration of the two images",
+    )
     regions: list[RegionName] = Field(["tumour"], min_length=1)
     ring_mm: list[Millimetres] = Field([], description="widths of the rings, several at once, e.g. [3, 5, 10]")
     band_mm: list[Millimetres] = Field([], description="a band reaches this far inside and outside the border")
     ring_rules: RingRules = RingRules()
     lesions: Literal["largest", "merged", "each"] = Field(
-        "largest", description="patients with several tumours: the largest, all as one, or a row each"
+        "largest", description="patients with several tumours: the largest, all as one, or each on its own"
+    )
+    lesion_summary: Literal["mean", "maximum", "minimum"] = Field(
+        "mean", description="lesions: each: what of the lesions' features becomes the patient's; NaN left aside"
     )
     filters: list[Literal["original", "log", "wavelet"]] = Field(["original"], min_length=1)
     log_sigma_mm: list[Annotated[float, Field(gt=0, le=20)]] = Field([1, 2, 3, 4, 5], min_length=1)
     classes: list[FeatureClass] = Field(
         ["shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"], min_length=1
     )
+    habitats: Habitats | None = Field(
+        None, description="parts of the tumour that look alike on several phases, as regions; left out: none"
+    )
     comparisons: list[Comparison] = []
     maximum_bins: int = Field(512, ge=2, le=1024, description="a region with more grey levels is refused")
     minimum_voxels: int = Field(64, ge=8, le=10**6, description="a smaller region is refused")
+    stability: Stability | None = Field(
+        None, description="measure some patients again, to know how stable features are; left out: nobody"
+    )
 
     @field_validator("regions", "filters", "classes", "ring_mm", "band_mm", "log_sigma_mm")
     @classmethod
@@ -200,9 +231,19 @@ class Features(Strict):
         return self
 
     def _misfits(self) -> Iterator[tuple[Place, str]]:
+        images = list(self.image_names().values())
+        for phase, image in self.image_names().items():
+            if images.count(image) > 1:
+                yield ("phases", phase), f"two phases are read from the image {image}: rename one"
         wants_rings = bool({"ring", "tumour-and-ring"} & set(self.regions))
         if wants_rings != bool(self.ring_mm):
             yield ("ring_mm",), "rings and their widths go together: e.g. regions: [tumour, ring], ring_mm: [5]"
+        if self.habitats is not None:
+            for phase in self.habitats.phases:
+                if phase not in self.phases:
+                    yield ("habitats", "phases"), f"{phase} is no phase here: one of {', '.join(self.phases)}"
+            if self.habitats.within == "tumour-and-ring" and not self.ring_mm:
+                yield ("habitats", "within"), "there is no ring: add one, e.g. ring_mm: [5], or write tumour"
         if ("band" in self.regions) != bool(self.band_mm):
             yield ("band_mm",), "a band and its reach go together: e.g. regions: [band], band_mm: [3]"
         names = self.region_names()
@@ -212,12 +253,44 @@ class Features(Strict):
                 if name not in known:
                     yield ("comparisons", index), f"{name} is not computed here: one of {', '.join(known)}"
 
+    @property
+    def narrowest_mm(self) -> float:
+        """The width of the narrowest ring or band: how far off a carried mask may be at most."""
+        return min((*self.ring_mm, *self.band_mm), default=CARRIED_WITHOUT_RINGS_MM)
+
+    def image_names(self) -> dict[str, str]:
+        """What a patient's image of each phase is called: a feature's name keeps _ for itself, an image's may not."""
+        return {phase: phase.lower().replace("-", "_") for phase in self.phases}
+
     def region_names(self) -> list[str]:
-        """The regions as they stand in the names of features, e.g. tumour, ring5mm."""
+        """The regions as they stand in the names of features, e.g. tumour, ring5mm, habitat1."""
+        return [*self.drawn_regions(), *(self.habitats.names() if self.habitats is not None else [])]
+
+    def drawn_regions(self) -> list[str]:
+        """The regions that masks and distances make, every patient's; habitats are not among them."""
         widths = {"ring": self.ring_mm, "tumour-and-ring": self.ring_mm, "band": self.band_mm}
         return [
             f"{region}{_millimetres(width)}" for region in self.regions for width in widths.get(region, [None])
         ]
+
+    def unscaled_phases(self) -> list[str]:
+        """The phases that are normalised to a standard scale which is not known yet."""
+        return [name for name, phase in self.phases.items() if phase.norm == "nyul" and not phase.nyul_landmarks]
+
+    def to_be_learnt(self) -> list[str]:
+        """The places of what the hospitals learn together before anything is computed; empty: nothing is missing."""
+        missing = [f"features.phases.{name}.nyul_landmarks" for name in self.unscaled_phases()]
+        if self.habitats is not None and not self.habitats.learnt:
+            missing.append("features.habitats.centres")
+        return missing
+
+    def refuse_unprepared(self) -> None:
+        """StudyError where something is still to be learnt: features could not be computed."""
+        if missing := self.to_be_learnt():
+            raise StudyError(
+                f"{', '.join(missing)}: not in the study yet; all hospitals learn it together before anything is "
+                "computed. Run: hepafed study prepare STUDY --sites FOLDER --out prepared.yaml, and use prepared.yaml"
+            )
 
     def needs_liver(self) -> bool:
         """Whether a patient without a liver mask cannot be computed."""
@@ -229,8 +302,9 @@ class Features(Strict):
         )
 
     def settings_hash(self) -> str:
-        """SHA-256 of every setting, defaults included: two versions with other defaults differ."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+        """SHA-256 of every setting that changes a number, defaults included: other defaults, another hash."""
+        measured = self.model_dump(mode="json", exclude={"stability": {"minimum_icc"}})
+        return hashlib.sha256(canonical_json(measured).encode()).hexdigest()
 
     def fingerprint(self) -> dict[str, str]:
         """What must be equal at all hospitals for their features to be the same: settings and versions."""

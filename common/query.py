@@ -206,6 +206,9 @@ SCANNER_NAME = r"[\w .+/()-]{1,64}"
 """What a scanner's model looks like; a free text could name a patient."""
 
 
+HEXADECIMAL = r"^([0-9a-f]{2}){1,64}$"
+
+
 class Disclosed(BaseModel):
     """The closed list of figures that a hospital sends in clear about itself.
 
@@ -225,6 +228,9 @@ class Disclosed(BaseModel):
     auc: dict[str, tuple[float, float]] = {}
     calibration: dict[str, tuple[float, float]] = {}
     code: Code | None = None
+    split: str | None = Field(default=None, max_length=128)
+    key: str | None = Field(default=None, pattern=HEXADECIMAL)
+    signature: str | None = Field(default=None, pattern=HEXADECIMAL)
 
     def model_post_init(self, _: Any) -> None:
         """Refuse to exist with a figure finer than the list allows."""
@@ -252,9 +258,9 @@ class Answer:
     disclosed: Disclosed = field(default_factory=Disclosed)
 
     @staticmethod
-    def refusal(code: Code, hospital: str | None = None) -> "Answer":
-        """An answer that holds a code from the closed list and no figure."""
-        return Answer(disclosed=Disclosed(hospital=hospital, code=code))
+    def refusal(code: Code, hospital: str | None = None, split: str | None = None) -> "Answer":
+        """An answer that holds a code from the closed list, perhaps the split it is about, and no figure."""
+        return Answer(disclosed=Disclosed(hospital=hospital, code=code, split=split))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from common.criteria import Cohort, misfits, nobody_can_meet
 from common.errors import StudyError
+from common.features import Features
 from common.harmonising import Harmonisation
 from common.outcomes import BinaryOutcome, Outcome, SurvivalOutcome
 from common.query import canonical_json
@@ -25,7 +26,7 @@ class Predictors(Strict):
 
     clinical: list[Column] = Field([], description="columns of patients.csv")
     radiomics: Literal["all"] | list[Column] | None = Field(
-        None, description="all, or names and patterns (*) of columns of features.csv; left out: none"
+        None, description="all, or names and patterns (*) of feature columns; left out: none"
     )
 
     @field_validator("radiomics", mode="before")
@@ -34,7 +35,7 @@ class Predictors(Strict):
         return [value] if isinstance(value, str) and value != "all" else value
 
     def matching(self, names: list[str]) -> list[str]:
-        """The feature columns that the study asks for, in the order of features.csv."""
+        """The feature columns that the study asks for, in their own order."""
         if self.radiomics is None:
             return []
         if self.radiomics == "all":
@@ -46,13 +47,6 @@ class Predictors(Strict):
         if self.radiomics is None or self.radiomics == "all":
             return []
         return [name for name in self.radiomics if not any(c in name for c in "*?[")]
-
-
-class Images(Strict):
-    """Regions and phases that features are extracted from (used once a hospital has images)."""
-
-    regions: list[Column] = ["tumour"]
-    phases: list[Column] = []
 
 
 class Imputation(Strict):
@@ -130,7 +124,9 @@ class Study(Strict):
     cohort: Cohort = Cohort()
     variables: dict[Column, Variable] = Field({}, description="the data dictionary, a column each")
     predictors: Predictors
-    images: Images = Images()
+    features: Features | None = Field(
+        None, description="how features are computed from images; left out: hospitals bring features.csv"
+    )
     imputation: Imputation = Imputation()
     harmonisation: Harmonisation = Harmonisation()
     model: Model = Model()
@@ -161,6 +157,11 @@ class Study(Strict):
             if "=" in column or column.endswith(INDICATOR):
                 said = f"{column}: '=' and '{INDICATOR}' belong to derived columns: rename it (columns.yaml)"
                 yield ("predictors", "clinical"), said
+        if self.features is not None and not self.predictors.radiomics:
+            said = (
+                "features are computed and none is a predictor: name some here, or take out the section features"
+            )
+            yield ("predictors", "radiomics"), said
         if not clinical and not self.predictors.radiomics:
             yield ("predictors",), "no column is named: give clinical, radiomics or both"
         for column in sorted(set(outcome_columns) & set(self.harmonisation.preserve or [])):
@@ -269,6 +270,4 @@ class Study(Strict):
             missing.append(f"model.penalty {self.model.penalty}: this version fits none and ridge")
         if self.model.strength == "cross-validated":
             missing.append("model.strength cross-validated: this version needs a number, e.g. 1.0")
-        if self.images != Images():
-            missing.append("images: this version reads features.csv; leave the section out")
         return missing

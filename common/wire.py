@@ -7,10 +7,12 @@ parse raises ValueError.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from flwr.app import ConfigRecord, RecordDict
 from pydantic import TypeAdapter
 
+from common.masking import RECORD, Asking, Said
 from common.query import Answer, Disclosed, Query, pack_arrays, unpack_arrays
 
 _ROSTER = TypeAdapter(tuple[str, ...])
@@ -18,8 +20,38 @@ _ROSTER = TypeAdapter(tuple[str, ...])
 MESSAGE_TYPE = "query.ask"
 
 
-def query_to_record(query: Query, views: Mapping[str, bytes]) -> RecordDict:
-    """A query as it travels, with the views that the hospitals have not been sent yet."""
+@dataclass(frozen=True)
+class Reply:
+    """What a hospital sends back.
+
+    Parameters
+    ----------
+    packed
+        The figures in clear, or a refusal; the sums too where nothing is masked (`answer_to_bytes`).
+    content
+        The sums under masks, their magnitudes, or a step of the secure sum.
+    """
+
+    packed: bytes
+    said: Said = Said.NOTHING
+    content: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes."""
+        return len(self.packed) + len(self.content)
+
+
+def query_to_record(
+    query: Query, views: Mapping[str, bytes], room: str = "", asking: Asking | None = None
+) -> RecordDict:
+    """A query as it travels, with the views and the room (common/room.py) that the hospitals do not have yet.
+
+    Parameters
+    ----------
+    asking
+        How the answer is to be masked; None: not at all.
+    """
     body = ConfigRecord(
         {
             "head": query.head(),
@@ -28,7 +60,22 @@ def query_to_record(query: Query, views: Mapping[str, bytes]) -> RecordDict:
             "views": [views[name] for name in sorted(views)],
         }
     )
-    return RecordDict({"query": body})
+    records = {"query": body}
+    if room:
+        records["room"] = ConfigRecord({"seats": room})
+    if asking is not None:
+        records[RECORD] = asking.to_record()
+    return RecordDict(records)
+
+
+def step_to_record(asking: Asking) -> RecordDict:
+    """A step of a secure sum that is no question."""
+    return RecordDict({RECORD: asking.to_record()})
+
+
+def record_to_room(record: RecordDict) -> str:
+    """The room in a message; empty where none was sent."""
+    return _text(_part(record, "room", "seats")) if "room" in record.config_records else ""
 
 
 def record_to_query(record: RecordDict) -> tuple[Query, list[bytes]]:
@@ -54,14 +101,16 @@ def answer_from_bytes(packed: bytes) -> Answer:
     return Answer(sums=unpack_arrays(sums), disclosed=Disclosed.model_validate_json(disclosed))
 
 
-def answer_to_record(packed: bytes) -> RecordDict:
-    """A packed answer as a Flower record."""
-    return RecordDict({"answer": ConfigRecord({"packed": packed})})
+def reply_to_record(reply: Reply) -> RecordDict:
+    """A reply as a Flower record."""
+    body = {"packed": reply.packed, "said": reply.said.value, "content": reply.content}
+    return RecordDict({"answer": ConfigRecord(body)})
 
 
-def record_to_answer(record: RecordDict) -> bytes:
-    """The packed answer in a reply."""
-    return _bytes(_part(record, "answer", "packed"))
+def record_to_reply(record: RecordDict) -> Reply:
+    """The reply in a message."""
+    packed, content = (_bytes(_part(record, "answer", part)) for part in ("packed", "content"))
+    return Reply(packed, Said(_text(_part(record, "answer", "said"))), content)
 
 
 def _part(record: RecordDict, message: str, part: str) -> object:

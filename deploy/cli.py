@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 
 from common.errors import HepafedError, StudyStopped
+from deploy import terminal
 from deploy.cli_site import site_app
 from deploy.cli_study import study_app
 
@@ -29,15 +31,14 @@ out = Console()
 err = Console(stderr=True)
 
 
-def say(text: str, style: str | None = None) -> None:
-    """Print a line as it is; the terminal may wrap it, nobody else does."""
-    out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+def say(text: str, style: str = "") -> None:
+    """Print a line on the usual output."""
+    terminal.say(out, text, style)
 
 
 def fail(error: HepafedError) -> NoReturn:
-    """Say what went wrong and what to do, without a traceback."""
-    err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code=2 if isinstance(error, StudyStopped) else 1)
+    """Say what went wrong and what to do; a study that stopped has a code of its own."""
+    terminal.fail(str(error), code=2 if isinstance(error, StudyStopped) else 1)
 
 
 def _version(asked: bool) -> None:
@@ -59,14 +60,27 @@ def root(
 def demo_data(
     folder: Annotated[Path, typer.Argument(help="Folder that will hold one folder a hospital, and study.yaml.")],
     sites: Annotated[int, typer.Option(min=1, max=200, help="How many hospitals.")] = 4,
-    patients: Annotated[int, typer.Option(min=10, max=100_000, help="Patients a hospital, on average.")] = 60,
+    patients: Annotated[
+        int | None,
+        typer.Option(
+            min=10,
+            max=100_000,
+            help="Patients a hospital, on average. Default: 60, with --images 24.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 7,
+    images: Annotated[
+        bool, typer.Option("--images", help="CT images instead of features.csv, and one hospital with ultrasound.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
 ) -> None:
-    """Write synthetic hospitals: liver-cancer patients with clinical columns, radiomic features and outcomes.
+    """Write synthetic hospitals: liver-cancer patients with clinical columns, outcomes, and features or images.
 
     The patients are invented. A study.yaml that fits them lies beside the hospitals, and truth/ holds what
-    generated them.
+    generated them. With --images there are CT images of two phases (NIfTI, DICOM with SEG, DICOM with RTSTRUCT), and
+    ultrasound/ holds one more hospital, which is not part of the study. One patient has an empty mask of the tumour:
+    hepafed site check finds it.
 
     Example: hepafed demo-data demo --sites 4 --patients 60 --seed 7
     """
@@ -75,10 +89,15 @@ def demo_data(
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         fail(HepafedError(f"{folder} is not empty: name another folder, or add --overwrite to replace demo data"))
     try:
-        write_hospitals(folder, sites=sites, patients=patients, seed=seed)
+        with out.status("Writing synthetic hospitals") as status:
+            count = patients or (24 if images else 60)
+            write_hospitals(folder, sites, count, seed, images=images, say=status.update)
     except HepafedError as error:
         fail(error)
     out.print(f"{sites} synthetic hospitals and study.yaml are in {folder}", highlight=False, soft_wrap=True)
+    if images:
+        say(f"{folder / 'ultrasound'} holds one more, with ultrasound, and a study.yaml of its own")
+        say(f"One patient is broken by design, which is found by: hepafed site check {folder / 'north'}")
     out.print(
         f"Next: hepafed simulate {folder / 'study.yaml'} --sites {folder} --out report",
         highlight=False,
@@ -109,20 +128,33 @@ def simulate_command(
     Example: hepafed simulate demo/study.yaml --sites demo --out report
     """
     from common.study import Study
+    from deploy.extraction_progress import ExtractionProgress
     from deploy.live import Live
-    from deploy.simulation.simulate import Simulation, find_hospitals, last_words, log_ends, prepare_out, simulate
+    from deploy.simulation.simulate import (
+        Simulation,
+        extract_all,
+        find_hospitals,
+        last_words,
+        log_ends,
+        prepare_out,
+        simulate,
+    )
     from server.results import NOT_YET_PROTECTED
 
     if engine not in ("process", "ray"):
         fail(HepafedError(f"--engine {engine}: write process or ray"))
     try:
         simulation = Simulation(Study.from_file(study), find_hospitals(sites), out_folder, engine)
+        if simulation.study.features is not None:
+            simulation.study.features.refuse_unprepared()
         prepare_out(out_folder, simulation.folders, resume, overwrite)
     except HepafedError as error:
         fail(error)
     say(NOT_YET_PROTECTED, "yellow")
     say("Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.")
     before = log_ends(simulation)
+    for hospital, said in extract_all(simulation, partial(ExtractionProgress, out)).items():
+        say(f"{hospital}: {said}", "yellow" if "failed" in said else "")
     try:
         with Live(out) as progress:
             simulate(simulation, progress)
@@ -154,7 +186,7 @@ def _say_outcome(results: dict[str, Any]) -> None:
     """Who took part, and what a reader must know."""
     absent = results["left_out"] | {entry["hospital"]: entry["code"] for entry in results["lost"]}
     everyone = set(results["sites"]) | set(absent)
-    say(f"{len(everyone) - len(absent)} of {len(everyone)} hospitals took part", "yellow" if absent else None)
+    say(f"{len(everyone) - len(absent)} of {len(everyone)} hospitals took part", "yellow" if absent else "")
     for hospital, code in sorted(absent.items()):
         say(
             f"  without {hospital} ({code}): mend what its own log says, then start anew with --overwrite",

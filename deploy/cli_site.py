@@ -1,13 +1,18 @@
 """`hepafed site …`: what a hospital does on its own, inside its own walls."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from common.errors import HepafedError
+from deploy.cli_approve import approve, revoke, withdraw
+from deploy.cli_check import check
+from deploy.cli_extract import extract
+from deploy.cli_import import import_export
+from deploy.cli_ledger import identity, ledger
+from deploy.terminal import fail, say
 
 site_app = typer.Typer(
     name="site",
@@ -20,6 +25,16 @@ site_app = typer.Typer(
 @site_app.callback()
 def root() -> None:
     """What a hospital does on its own: nothing leaves it."""
+
+
+site_app.command("approve")(approve)
+site_app.command("revoke")(revoke)
+site_app.command("withdraw")(withdraw)
+site_app.command("import")(import_export)
+site_app.command("check")(check)
+site_app.command("extract")(extract)
+site_app.command("ledger")(ledger)
+site_app.command("identity")(identity)
 
 
 @site_app.command("harmonise")
@@ -48,36 +63,27 @@ def harmonise(
     from common.frozen_model import read_frozen_model
 
     if out.exists() and not overwrite:
-        _fail(f"{out} is there already; name another file with --out, or add --overwrite to replace it")
+        fail(f"{out} is there already; name another file with --out, or add --overwrite to replace it")
     if not folder.is_dir():
-        _fail(f"{folder}: there is no such folder; name the hospital's folder, which holds patients.csv")
+        fail(f"{folder}: there is no such folder; name the hospital's folder, which holds patients.csv")
     try:
         frozen = read_frozen_model(model)
         site = open_site(folder.resolve(), folder)
         with threadpool_limits(limits=1):  # the same bits as in a study
             joined = harmonise_here(site, frozen, out, mean_only=mean_only)
     except HepafedError as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename or out}: {error.strerror}; name a file in a folder that you may write to")
+        fail(f"{error.filename or out}: {error.strerror}; name a file in a folder that you may write to")
     console = Console()
     for note in joined.notes:
-        _say(console, note, style="yellow")
-    _say(console, f"Model {frozen.name}: {len(frozen.features):,} features, frozen")
+        say(console, note, style="yellow")
+    say(console, f"Model {frozen.name}: {len(frozen.features):,} features, frozen")
     for text in (*frozen.findings, *joined.advice):
-        _say(console, f"  {text}")
+        say(console, f"  {text}")
     if not mean_only and any("mean-only ComBat is recommended" in text for text in joined.advice):
-        _say(console, "  Do that with --mean-only.", style="yellow")
-    _say(console, f"{joined.patients:,} patients and {joined.features:,} features harmonised: {out}")
-    _say(
+        say(console, "  Do that with --mean-only.", style="yellow")
+    say(console, f"{joined.patients:,} patients and {joined.features:,} features harmonised: {out}")
+    say(
         console, "Nothing was sent. The hospitals of the study stay as they are: compare only what one model made."
     )
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text, style=style), soft_wrap=True)
-
-
-def _fail(message: str) -> NoReturn:
-    _say(Console(stderr=True), message, style="red")
-    raise typer.Exit(code=1)

@@ -1,7 +1,7 @@
 """`hepafed study …`: write a study's file, check it, and print the schema of such files."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -10,7 +10,9 @@ from rich.text import Text
 
 from common.errors import StudyError
 from common.study import Study
+from deploy.cli_prepare import prepare
 from deploy.study_template import NAME, study_template
+from deploy.terminal import fail, say
 
 study_app = typer.Typer(
     name="study",
@@ -18,6 +20,9 @@ study_app = typer.Typer(
     "Example: hepafed study new study.yaml && hepafed study check study.yaml",
     no_args_is_help=True,
 )
+
+
+study_app.command("prepare")(prepare)
 
 
 @study_app.command("new")
@@ -35,14 +40,14 @@ def new(
         with file.open("w" if force else "x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError:
-        _fail(f"{file} is there already; name another file, or add --force to replace it")
+        fail(f"{file} is there already; name another file, or add --force to replace it")
     except OSError as error:
-        _fail(f"{file} cannot be written: {error.strerror}; name a file in a folder that exists")
+        fail(f"{file} cannot be written: {error.strerror}; name a file in a folder that exists")
     except StudyError as error:
-        _fail(str(error))
+        fail(str(error))
     console = Console()
-    _say(console, f"Written: {file}")
-    _say(console, f"Edit it, then: hepafed study check {file}")
+    say(console, f"Written: {file}")
+    say(console, f"Edit it, then: hepafed study check {file}")
 
 
 @study_app.command("check")
@@ -60,11 +65,9 @@ def check(file: Annotated[Path, typer.Argument(help="The study's file, e.g. stud
     try:
         study = Study.from_file(file)
     except StudyError as error:
-        _fail(str(error))
+        fail(str(error))
     console = Console()
-    _say(
-        console, f"{file} is valid. The study {study.study}{f' ({study.title})' if study.title else ''} asks for:"
-    )
+    say(console, f"{file} is valid. The study {study.study}{f' ({study.title})' if study.title else ''} asks for:")
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -73,11 +76,11 @@ def check(file: Annotated[Path, typer.Argument(help="The study's file, e.g. stud
     console.print(table)
     missing = study.not_yet_available()
     if missing:
-        _say(console, "This version of hepafed cannot run it yet:", style="yellow")
+        say(console, "This version of hepafed cannot run it yet:", style="yellow")
         for line in missing:
-            _say(console, f"  {line}", style="yellow")
-    _say(console, NOT_YET_PROTECTED, style="yellow")
-    _say(console, f"Hash: {study.hash}")
+            say(console, f"  {line}", style="yellow")
+    say(console, NOT_YET_PROTECTED, style="yellow")
+    say(console, f"Hash: {study.hash}")
 
 
 @study_app.command("schema")
@@ -89,13 +92,3 @@ def schema() -> None:
     from deploy.schema import study_schema
 
     typer.echo(study_schema(), nl=False)
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    """Print a text as it is: a path or a name may hold brackets, and a hash must not be broken in two."""
-    console.print(Text(text, style=style), soft_wrap=True)
-
-
-def _fail(message: str) -> NoReturn:
-    _say(Console(stderr=True), message, style="red")
-    raise typer.Exit(code=1)

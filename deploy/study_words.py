@@ -14,6 +14,7 @@ def study_in_words(study: Study) -> list[tuple[str, str]]:
         ("Outcome", _outcome(study, study.outcome)),
         ("Patients", _patients(study)),
         ("Predictors", _predictors(study)),
+        ("Features", _features(study)),
         ("Missing values", _imputation(study)),
         ("Harmonisation", _harmonisation(study)),
         ("Model", _model(study)),
@@ -27,7 +28,7 @@ def study_in_words(study: Study) -> list[tuple[str, str]]:
 
 
 def columns_of_the_model(study: Study) -> int | None:
-    """How many columns the design can have at most; None where that depends on features.csv."""
+    """How many columns the design can have at most; None where that depends on the hospitals' features."""
     predictors = study.predictors
     named = predictors.named()
     if predictors.radiomics == "all" or (predictors.radiomics and len(named) != len(predictors.radiomics)):
@@ -61,10 +62,24 @@ def _predictors(study: Study) -> str:
     if predictors.clinical:
         parts.append("clinical: " + ", ".join(_named(study, column) for column in predictors.clinical))
     if predictors.radiomics == "all":
-        parts.append("radiomics: every column of features.csv, the same columns in every hospital")
+        parts.append("radiomics: every feature, the same ones in every hospital")
     elif predictors.radiomics:
         parts.append("radiomics: " + ", ".join(predictors.radiomics))
     return "\n".join(parts)
+
+
+def _features(study: Study) -> str:
+    """Where radiomic features come from."""
+    features = study.features
+    if features is None:
+        return "each hospital's own features.csv" if study.predictors.radiomics else "none"
+    phases = ", ".join(f"{name} ({phase.modality})" for name, phase in features.phases.items())
+    missing = features.to_be_learnt()
+    return (
+        f"computed in each hospital from its images (hepafed site extract): {phases}; regions: "
+        f"{', '.join(features.region_names())}; filters: {', '.join(features.filters)}"
+        + (f"\nto be learnt before (hepafed study prepare): {', '.join(missing)}" if missing else "")
+    )
 
 
 def _imputation(study: Study) -> str:

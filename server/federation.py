@@ -7,13 +7,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from common import wire
-from common.errors import Code, HospitalLost
+from common.errors import Code, StudyStopped
 from common.query import Answer, DisclosureClass, Query, RowSet, Total, View, add, pack_arrays
 from common.splits import splits_of
 from common.study import Study
 from server.checkpoint import Checkpoint, Exchange
-from server.hospitals import Hospitals
+from server.hospitals import Hospitals, raise_if_lost
 from server.progress import Progress
+from server.secure_sums import SecureSums
+
+NOTHING_TO_MASK = frozenset({"own_copy"})
+"""Queries that a hospital answers with a word that it has done them."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class FlowerFederation:
         self._progress = progress
         self._views: dict[str, View] = {}
         self._sent: set[str] = set()
+        self._begun = False
+        self._sums = SecureSums(hospitals, study.hash, self.roster)
         self._counted: set[str] = set()
 
     @property
@@ -106,7 +112,9 @@ class FlowerFederation:
         chain = self._chain(view, *also)
         exchange = self._checkpoint.find(query.question, self.roster)
         replayed = exchange is not None
-        if exchange is None:
+        if exchange is not None:
+            self._sums.remember(name, exchange.scales)
+        else:
             exchange = self._exchange(query, chain)
             self._checkpoint.keep(query.question, self.roster, exchange)
         self._progress.exchanged(replayed)
@@ -114,17 +122,27 @@ class FlowerFederation:
         return exchange.total
 
     def _exchange(self, query: Query, chain: list[str]) -> Exchange:
-        """One trip to the roster and back."""
-        packed = self._hospitals.ask_roster(
-            query, {h: self._views[h].to_bytes() for h in chain if h not in self._sent}
-        )
-        answers = {name: wire.answer_from_bytes(answer) for name, answer in packed.items()}
-        if any(answer.disclosed.code is Code.UNKNOWN_VIEW for answer in answers.values()):
-            packed = self._hospitals.ask_roster(query, {h: self._views[h].to_bytes() for h in chain})
-            answers = {name: wire.answer_from_bytes(answer) for name, answer in packed.items()}
-        raise_if_lost(answers, query.name)
+        """One exchange with the roster; views that a hospital has lost are sent again."""
+        found = self._asked(query, [h for h in chain if h not in self._sent], with_room=not self._begun)
+        if not isinstance(found, Exchange) and any(a.disclosed.code is Code.UNKNOWN_VIEW for a in found.values()):
+            found = self._asked(query, chain, with_room=True)
+        if not isinstance(found, Exchange):
+            raise_if_lost(found, query.name)
+            raise StudyStopped(f"query {query.name}: the hospitals' answers cannot be added up")
         self._sent |= set(chain)
-        return Exchange(total=add(answers), bytes_up={name: len(answer) for name, answer in packed.items()})
+        self._begun = True
+        return found
+
+    def _asked(self, query: Query, views: list[str], *, with_room: bool) -> Exchange | dict[str, Answer]:
+        """The total, or the answers where a hospital refused, was silent or lacks a view."""
+        packed = {h: self._views[h].to_bytes() for h in views}
+        if self._study.privacy.secure_sum and query.name not in NOTHING_TO_MASK:
+            return self._sums.exchange(query, packed, with_room=with_room)
+        replies = self._hospitals.ask_roster(query, packed, with_room=with_room)
+        answers = {name: wire.answer_from_bytes(reply.packed) for name, reply in replies.items()}
+        if any(answer.disclosed.code is not None for answer in answers.values()):
+            return answers
+        return Exchange(total=add(answers), bytes_up={name: reply.size for name, reply in replies.items()})
 
     def chain(self, view: str) -> list[View]:
         """A view and all that it builds on, the root last."""
@@ -156,11 +174,3 @@ class FlowerFederation:
                 bytes_down=down,
             )
         )
-
-
-def raise_if_lost(answers: Mapping[str, Answer], query: str) -> None:
-    """HospitalLost for the first hospital, by name, whose answer is a refusal or an error."""
-    for name in sorted(answers):
-        code = answers[name].disclosed.code
-        if code is not None:
-            raise HospitalLost(name, code, query)

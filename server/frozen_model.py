@@ -15,10 +15,11 @@ def frozen_model(finished: Finished) -> FrozenModel | None:
     harmonised, layout = finished.prepared.harmonised, finished.prepared.layout
     if harmonised is None or layout is None:
         return None
+    features = finished.stable.kept if finished.stable else finished.present.features
     return FrozenModel(
         study=finished.study,
         covariates=harmonised.parameters[0].covariate_names,
-        features=(*layout.feature_names, *sorted(set(finished.present.features) - set(layout.feature_names))),
+        features=(*layout.feature_names, *sorted(set(features) - set(layout.feature_names))),
         findings=harmonised.parameters[0].findings,
         steps=chain([_final(view) for view in finished.harmonising_steps]),
     )

@@ -13,6 +13,7 @@ from common.splits import APPARENT
 from common.variables import INDICATOR
 from server.evaluation.harmonisation_results import judged_of
 from server.evaluation.performance_results import performance_of
+from server.evaluation.stability_results import stability_of
 from server.hospitals import Transport
 from server.methods.pipeline import Prepared
 from server.notes import (
@@ -57,12 +58,14 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
         "cohort": _cohort(finished),
         "pipeline": _pipeline(finished),
         "harmonisation": judged_of(finished.judged),
+        "stability": stability_of(finished.stable),
         "model": _model(finished),
         "performance": performance_of(finished),
         "exchanges": _exchanges(finished),
         "notes": [
             *([finished.judged.sentence] if finished.judged else []),
             *present.notes,
+            *(finished.stable.notes if finished.stable else ()),
             *finished.prepared.notes,
             *notes_on_harmonisation(finished),
             *notes_on_dimension(finished),

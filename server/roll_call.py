@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from common import wire
 from common.errors import Code, StudyStopped
 from common.query import FEWEST_HOSPITALS, SMALLEST_CELL, Answer, Disclosed, Query, Total, add
+from common.refusals import in_words
 from common.study import Study
 from server.checkpoint import Begun
 from server.hospitals import Hospitals
 from server.units import stop_at_unit_errors
 
 NAMES_SHOWN = 8
+MUST_AGREE = ("hepafed", "study", "features settings", "features preprocessing", "features pyradiomics")
+"""What changes results or their meaning; other versions of the libraries below change last digits, and are noted."""
 FLOW_STEPS = ("read", "met_criteria", "outcome_known", "in_range", "with_features", "in_cohort")
 
 
@@ -50,13 +53,14 @@ def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Presen
     left_out = {name: a.disclosed.code for name, a in answers.items() if a.disclosed.code is not None}
     hospitals.progress.exchanged(replayed=False)
     for name, code in left_out.items():
-        hospitals.progress.notice(f"{name} cannot take part: {code.value}; its own log says why")
+        hospitals.progress.notice(f"{name} cannot take part: {_why(code)}; its own log says why")
     taking_part = {name: a for name, a in answers.items() if name not in left_out}
     if begun is not None:
         taking_part, left_out = _as_begun(taking_part, begun, hospitals), dict(begun.left_out)
     _stop_if_too_few(len(taking_part), left_out)
     said = {name: answer.disclosed for name, answer in taking_part.items()}
-    same_versions(said)
+    hospitals.said |= said
+    other_versions = same_versions(said)
     features = same_features(said)
     total = add(taking_part)
     stop_at_what_cannot_be(study, total)
@@ -69,7 +73,7 @@ def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Presen
         gaps_to_keep=_gaps_to_keep(total),
         left_out=left_out,
         bytes_up={name: len(packed[name]) for name in sorted(taking_part)},
-        notes=tuple(_notes_on_absent_columns(study, total.disclosed)),
+        notes=(*other_versions, *_notes_on_absent_columns(study, total.disclosed)),
     )
 
 
@@ -89,6 +93,12 @@ def _by_name(hospitals: Hospitals, packed: Mapping[int, bytes]) -> dict[str, byt
     return {name: named[name] for name in sorted(named)}
 
 
+def _why(code: Code) -> str:
+    """The code, and what it means where there is a sentence for it."""
+    said = in_words(code)
+    return code.value if said == code.value else f"{code.value} ({said})"
+
+
 def _stop_if_too_few(taking_part: int, left_out: Mapping[str, Code]) -> None:
     if taking_part >= FEWEST_HOSPITALS:
         return
@@ -97,7 +107,7 @@ def _stop_if_too_few(taking_part: int, left_out: Mapping[str, Code]) -> None:
         cure = "each hospital's own log says what to mend there; then go on with --resume"
     raise StudyStopped(
         f"{taking_part} of {taking_part + len(left_out)} hospitals can take part; a study needs {FEWEST_HOSPITALS}"
-        + "".join(f"; {name}: {code.value}" for name, code in left_out.items())
+        + "".join(f"; {name}: {_why(code)}" for name, code in left_out.items())
         + f": {cure}"
     )
 
@@ -116,13 +126,25 @@ def _as_begun(taking_part: Mapping[str, Answer], begun: Begun, hospitals: Hospit
     return {name: taking_part[name] for name in begun.roster}
 
 
-def same_versions(disclosed: Mapping[str, Disclosed]) -> None:
-    """Stop unless all hospitals run the same hepafed and have read the same study."""
-    for key in ("hepafed", "study"):
+def same_versions(disclosed: Mapping[str, Disclosed]) -> list[str]:
+    """Stop unless all hospitals run the same hepafed, have read the same study and extract in the same way.
+
+    Returns
+    -------
+    Notes on libraries whose versions differ: the numbers may differ in their last digits.
+    """
+    notes = []
+    for key in sorted({key for figures in disclosed.values() for key in figures.fingerprint}):
         found = {name: figures.fingerprint.get(key, "unknown") for name, figures in disclosed.items()}
-        if len(set(found.values())) > 1:
-            listed = "; ".join(f"{name}: {value}" for name, value in found.items())
+        if len(set(found.values())) == 1:
+            continue
+        listed = "; ".join(f"{name}: {value}" for name, value in found.items())
+        if key in MUST_AGREE:
             raise StudyStopped(f"the hospitals do not agree on {key} ({listed}): bring all to the same version")
+        if key.startswith("features "):
+            library = key.removeprefix("features ")
+            notes.append(f"features were extracted with different versions of {library} ({listed})")
+    return notes
 
 
 def same_features(disclosed: Mapping[str, Disclosed]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 
 from common.errors import Code, HospitalLost, StudyError, StudyStopped
 from common.query import FEWEST_HOSPITALS, View
+from common.refusals import ALIKE
 from common.splits import FINAL, schemes_of
 from common.study import Study
 from server.checkpoint import Begun, Checkpoint, Loss
@@ -21,6 +22,8 @@ from server.methods.combat import rounds_of
 from server.methods.logistic import Fitted, fit_logistic
 from server.methods.pipeline import Prepared, prepare
 from server.methods.quantiles import column_quantiles
+from server.methods.stability import EXCHANGES as STABILITY_EXCHANGES
+from server.methods.stability import Stable, measure_stability
 from server.progress import Progress
 from server.roll_call import Present, roll_call
 
@@ -45,6 +48,7 @@ class Finished:
     record: tuple[Asked, ...]
     judged: Judged | None = None
     harmonising_steps: tuple[View, ...] = ()
+    stable: Stable | None = None
 
 
 def run_study(study: Study, grid: Grid, checkpoint_file: Path, progress: Progress) -> tuple[Finished, Hospitals]:
@@ -52,6 +56,8 @@ def run_study(study: Study, grid: Grid, checkpoint_file: Path, progress: Progres
     unavailable = study.not_yet_available()
     if unavailable:
         raise StudyError("this version of hepafed cannot run the study:\n  " + "\n  ".join(unavailable))
+    if study.features is not None:
+        study.features.refuse_unprepared()
     checkpoint = Checkpoint(checkpoint_file)
     try:
         checkpoint.begin(study)
@@ -94,6 +100,12 @@ def _stop_or_note(lost: HospitalLost, checkpoint: Checkpoint, progress: Progress
             f"{lost.hospital} does not allow analyses from which its own sums can be derived (needed for "
             f"'{lost.query}': leaving one hospital out, or a restart without a lost hospital). The checkpoint is "
             "kept. Set validation.leave_one_hospital_out: false, or ask that hospital for its approval"
+            + (f". Before, {_describe(losses)}" if (losses := checkpoint.losses()) else "")
+        )
+    if lost.code in ALIKE:
+        raise StudyStopped(
+            f"{lost.hospital} refused '{lost.query}' by a rule that every hospital holds: {lost.said}. The checkpoint "
+            "is kept. Change the study so that the rule is met, and have it approved again"
         )
     progress.notice(f"{lost}: the study starts again without {lost.hospital}")
     checkpoint.keep_loss(Loss(lost.hospital, lost.code, lost.query))
@@ -107,10 +119,14 @@ def _conduct(
     study: Study, federation: FlowerFederation, present: Present, losses: tuple[Loss, ...], progress: Progress
 ) -> Finished:
     """The study itself, in straight-line code."""
+    if study.features is not None and study.features.stability is not None:
+        progress.phase("stability of features", STABILITY_EXCHANGES)
+    stable = measure_stability(federation, study, present.features)
+    features = stable.kept if stable else present.features
     progress.phase(
         "impute, harmonise, scale", 2 + 2 * (study.imputation.method == "regression") + rounds_of(study)
     )
-    prepared = prepare(federation, study, present.features, _gaps_to_keep(study, present))
+    prepared = prepare(federation, study, features, _gaps_to_keep(study, present))
     if prepared.harmonised is not None:
         progress.phase("judge the harmonisation", EXCHANGES)
     judged = judge_harmonisation(federation, study, prepared, present.disclosed)
@@ -146,6 +162,7 @@ def _conduct(
         record=tuple(federation.record),
         judged=judged,
         harmonising_steps=_harmonising_steps(federation, prepared),
+        stable=stable,
     )
 
 

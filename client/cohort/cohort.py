@@ -7,18 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from client.cohort import criteria, ranges
-from client.cohort.columns_file import read_columns_file
-from client.cohort.csv_file import ID, read_table
-from client.cohort.decimals import DecimalMarks
+from client.cohort.extracted_features import read_extracted
 from client.cohort.faults import SHOWN_TEXTS, Faults, counted, some
 from client.cohort.features_file import Features, read_features
-from client.cohort.patients_file import PatientsFile
+from client.cohort.patients_file import PatientsFile, open_patients_file
 from client.cohort.presence import SCANNER, check_presence, variables_as_read
+from client.cohort.samples import read_samples
 from client.site import Site
+from client.withdrawal import withdrawn
 from common.errors import Code, HospitalError
 from common.query import canonical_json
 from common.study import Study
-from common.variables import NUMERIC
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +89,8 @@ class _Reading:
         self.brief: dict[str, str] = {}  # a note that names many patients, as an error says it
         self.file = self._open()
         self.ids = np.array(self.file.table.ids, dtype=object)
+        left = withdrawn(site.extracted_in)
+        self.stay = np.array([patient not in left for patient in self.ids], dtype=bool)
 
     def cohort(self) -> Cohort:
         """Everything, in the order of the flow."""
@@ -104,7 +105,7 @@ class _Reading:
         chosen = self._meet_criteria(values)
         judged = chosen if chosen.any() else np.ones(rows, dtype=bool)
         self._check_units({column: known[judged] for column, known in values.items()})
-        flow = {"read": rows, "met_criteria": int(chosen.sum())}
+        flow = {"read": int(self.stay.sum()), "met_criteria": int(chosen.sum())}
         self._stop_if_nobody(chosen, flow)
         if self.outcome:
             known = ~np.any([np.isnan(values[column]) for column in self.outcome], axis=0)
@@ -112,10 +113,10 @@ class _Reading:
             flow["outcome_known"] = int(chosen.sum())
         chosen = self._within_ranges(chosen, values)
         flow["in_range"] = int(chosen.sum())
-        features, row_of = self._features()
+        features, row_of = self._features(chosen)
         if features is not None:
             measured = np.array([patient in row_of for patient in self.ids], dtype=bool)
-            chosen = self._leave_out(chosen, measured, f"no features in {self.site.file.features}")
+            chosen = self._leave_out(chosen, measured, f"no features in {self._source()}")
         flow["with_features"] = flow["in_cohort"] = int(chosen.sum())
         self._stop_if_nobody(chosen, flow)
 
@@ -141,20 +142,10 @@ class _Reading:
         return replace(cohort, digest=_digest(cohort))
 
     def _open(self) -> PatientsFile:
-        if not self.path.is_file():
-            raise HospitalError(
-                Code.NO_PATIENTS_FILE,
-                f"{self.path}: there is no such file; put one row a patient there (id, clinical columns, "
-                "outcomes, scanner), or give the file's name in site.yaml as patients",
-            )
-        columns_path = self.site.folder / self.site.file.columns
-        columns = read_columns_file(columns_path, required="columns" in self.site.file.model_fields_set)
-        table = read_table(self.path, self.site.file.encoding, columns.name_of(ID))
-        if table.guess:
-            self.notes.append(f"{self.path}:{table.guess}")
-        numeric = [columns.name_of(c) for c, variable in self.variables.items() if variable.type in NUMERIC]
-        marks = DecimalMarks.of(table.delimiter, [table.column(name) for name in numeric if name in table])
-        return PatientsFile(table=table, columns=columns, columns_path=columns_path, marks=marks)
+        file = open_patients_file(self.site, self.variables)
+        if file.table.guess:
+            self.notes.append(f"{self.path}:{file.table.guess}")
+        return file
 
     def _values(self, faults: Faults) -> dict[str, np.ndarray]:
         values = {}
@@ -175,7 +166,7 @@ class _Reading:
         return chosen & stay
 
     def _meet_criteria(self, values: dict[str, np.ndarray]) -> np.ndarray:
-        chosen = np.ones(len(self.ids), dtype=bool)
+        chosen = self._leave_out(np.ones(len(self.ids), dtype=bool), self.stay, "withdrawn")
         for criterion in self.study.cohort.include:
             if criterion.column not in self.variables:  # about an outcome that is not needed
                 continue
@@ -198,10 +189,21 @@ class _Reading:
             chosen = self._leave_out(chosen, ~out, reason)
         return chosen
 
-    def _features(self) -> tuple[Features | None, dict[str, int]]:
+    def _source(self) -> str:
+        """Where features come from, as a note says it."""
+        return self.site.file.images if self.study.features is not None else self.site.file.features
+
+    def _features(self, chosen: np.ndarray) -> tuple[Features | None, dict[str, int]]:
+        """The features of the patients who are still in."""
         if not self.study.predictors.radiomics:
             return None, {}
-        features = read_features(self.site, self.file.columns, self.study.predictors)
+        if self.study.features is not None and self.study.features.to_be_learnt():
+            samples = read_samples(self.site, self.study, sorted(self.ids[chosen].tolist()))
+            features = Features(samples.ids, (), np.empty((len(samples.ids), 0)), samples.notes)
+        elif self.study.features is not None:
+            features = read_extracted(self.site, self.study, sorted(self.ids[chosen].tolist()))
+        else:
+            features = read_features(self.site, self.file.columns, self.study.predictors)
         self.notes += features.notes
         strangers = sorted(set(features.ids) - set(self.ids.tolist()))
         if strangers:

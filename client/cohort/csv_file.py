@@ -66,7 +66,9 @@ class Table:
         return " (the file is not UTF-8 and was read as GB18030; if texts look wrong, give encoding in site.yaml)"
 
 
-def read_table(path: Path, encoding: str | None = None, id_name: str = ID) -> Table:
+def read_table(
+    path: Path, encoding: str | None = None, id_name: str = ID, *, duplicates_too: bool = False
+) -> Table:
     """Read a file of patients.
 
     Parameters
@@ -77,6 +79,8 @@ def read_table(path: Path, encoding: str | None = None, id_name: str = ID) -> Ta
         What site.yaml says; None: found out (see `read_text`).
     id_name
         What this hospital calls the column `id`; `id` itself is understood too.
+    duplicates_too
+        Leave it to the caller to say which patients stand in several rows.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def read_table(path: Path, encoding: str | None = None, id_name: str = ID) -> Ta
     faults = Faults()
     _check_header(table, header_line, id_name, faults)
     faults.stop_if_any()
-    _check_rows(table, faults)
+    _check_rows(table, duplicates_too, faults)
     faults.stop_if_any()
     return table
 
@@ -178,7 +182,7 @@ def _check_header(table: Table, line: int, id_name: str, faults: Faults) -> None
             )
 
 
-def _check_rows(table: Table, faults: Faults) -> None:
+def _check_rows(table: Table, duplicates_too: bool, faults: Faults) -> None:
     width = len(table.header)
     ragged = [
         f"{table.path}, line {line}: {len(row)} cells, but the header has {width}"
@@ -202,7 +206,7 @@ def _check_rows(table: Table, faults: Faults) -> None:
         for patient, lines in lines_of.items()
         if len(lines) > 1
     ]
-    if twice:
+    if twice and not duplicates_too:
         faults.add(
             Code.DUPLICATE_PATIENTS,
             f"{table.path}: a patient must stand in one row, but {some(twice, 10)}; keep one row of each",

@@ -20,6 +20,11 @@ class Faults:
         """Note one fault; `text` says where it is, what was found and what to do."""
         self._found.append((code, text))
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every fault noted so far."""
+        return tuple(text for _, text in self._found)
+
     def stop_if_any(self) -> None:
         """Raise one HospitalError that lists every fault noted so far."""
         if self._found:

@@ -94,30 +94,8 @@ def _chosen(table: Table, predictors: Predictors, faults: Faults) -> tuple[list[
     named = predictors.named()
     settings = [name for name in table.header if name.startswith(DIAGNOSTICS) and name not in named]
     present = [name for name in table.header if name != ID and name not in settings]
-    chosen = predictors.matching(present)
-    absent = [name for name in named if name not in present]
-    if absent:
-        hints = {name: near_miss(name, present) for name in absent[:SHOWN_COLUMNS]}
-        likely = [f"{near} looks like {name}" for name, near in hints.items() if near]
-        faults.add(
-            Code.COLUMN_MISSING,
-            f"{table.path}: the study asks for features that are not there: {some(absent, SHOWN_COLUMNS)}; "
-            f"extract them with the study's settings, or rename their columns{_bracketed(likely)}",
-        )
-    patterns = [] if isinstance(predictors.radiomics, str) else predictors.radiomics or []
-    for pattern in patterns:
-        if pattern not in named and not any(fnmatchcase(name, pattern) for name in present):
-            faults.add(
-                Code.COLUMN_MISSING,
-                f"{table.path}: no feature fits the study's pattern {pattern}; the file has {_described(present)}"
-                "; extract these features, or rename their columns",
-            )
-    if not chosen and not patterns:
-        faults.add(
-            Code.COLUMN_MISSING,
-            f"{table.path}: the study asks for all radiomic features, but there is no column besides {ID}; "
-            "put the extracted features there, one column each",
-        )
+    cure = "extract them with the study's settings, or rename their columns"
+    chosen = choose_features(str(table.path), present, predictors, cure, faults)
     notes = []
     if settings:
         notes.append(
@@ -125,6 +103,35 @@ def _chosen(table: Table, predictors: Predictors, faults: Faults) -> tuple[list[
             "not features, and were left alone"
         )
     return chosen, notes
+
+
+def choose_features(
+    where: str, present: Sequence[str], predictors: Predictors, cure: str, faults: Faults
+) -> list[str]:
+    """The features that the study asks for, of those present; what is absent becomes a fault with this cure."""
+    named = predictors.named()
+    absent = [name for name in named if name not in present]
+    if absent:
+        hints = {name: near_miss(name, present) for name in absent[:SHOWN_COLUMNS]}
+        likely = [f"{near} looks like {name}" for name, near in hints.items() if near]
+        faults.add(
+            Code.COLUMN_MISSING,
+            f"{where}: the study asks for features that are not there: {some(absent, SHOWN_COLUMNS)}; "
+            f"{cure}{_bracketed(likely)}",
+        )
+    patterns = [] if isinstance(predictors.radiomics, str) else predictors.radiomics or []
+    for pattern in patterns:
+        if pattern not in named and not any(fnmatchcase(name, pattern) for name in present):
+            faults.add(
+                Code.COLUMN_MISSING,
+                f"{where}: no feature fits the study's pattern {pattern}; there are {_described(present)}; {cure}",
+            )
+    chosen = predictors.matching(list(present))
+    if not chosen and not patterns:
+        faults.add(
+            Code.COLUMN_MISSING, f"{where}: the study asks for all radiomic features, but there is none; {cure}"
+        )
+    return chosen
 
 
 def _described(names: Sequence[str]) -> str:

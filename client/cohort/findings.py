@@ -40,8 +40,10 @@ class Finding:
 
     Parameters
     ----------
+    patient
+        Empty for what is about the hospital's files as a whole.
     place
-        The file within the patient's folder, or the phase and mask.
+        The file within the patient's folder, or the phase and mask; the file or column where no patient is meant.
     """
 
     patient: str
@@ -52,7 +54,8 @@ class Finding:
     severity: Severity = Severity.STOPS
 
     def __str__(self) -> str:
-        where = f"patient {self.patient}, {self.place}" if self.place else f"patient {self.patient}"
+        whose = f"patient {self.patient}" if self.patient else ""
+        where = ", ".join(part for part in (whose, self.place) if part)
         return f"{where}: {self.found}; {self.cure}"
 
 

@@ -1,10 +1,13 @@
-"""The grid that voxels lie on: whether two grids are one, and images made on a grid."""
+"""The grid that voxels lie on: whether two grids are one, finer grids and parts of it, and images made on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
+
+from client.cannot_extract import CannotExtract
 
 # Files round their geometry (NIfTI to float32, DICOM to 16 characters); a twentieth of a voxel changes no mask.
 TOLERANCE_VOXELS = 0.05
@@ -53,11 +56,55 @@ class Grid:
         image.SetDirection(self.direction)
         return image
 
+    def with_spacing(self, spacing_mm: float | Sequence[float] | None) -> "Grid":
+        """The grid with another spacing and the same centre (IBSI: align by image centre)."""
+        if spacing_mm is None:
+            return self
+        dimension = len(self.size)
+        spacing = (spacing_mm,) * dimension if isinstance(spacing_mm, int | float) else tuple(spacing_mm)
+        if len(spacing) != dimension:
+            raise CannotExtract(
+                f"the image has {dimension} dimensions, spacing_mm of its phase {len(spacing)}: write {dimension}"
+            )
+        old, new = np.array(self.spacing_mm), np.array(spacing, dtype=float)
+        # 1e-6: 0.1 × 30 / 3 is a hair over 1, and must not become two voxels
+        size = np.maximum(np.ceil(np.array(self.size) * old / new - 1e-6), 1).astype(int)
+        shift_mm = (old * (np.array(self.size) - 1) - new * (size - 1)) / 2
+        origin = np.array(self.origin_mm) + np.array(self.direction).reshape(dimension, dimension) @ shift_mm
+        return Grid(tuple(map(int, size)), tuple(new.tolist()), tuple(origin.tolist()), self.direction)
+
+    def around(self, mask: sitk.Image, margin_mm: float, margin_voxels: int = 0, rings_mm: float = 0.0) -> "Grid":
+        """The part of this grid that holds what a mask (on any grid) shows, rings around it, and a margin."""
+        low, high = bounding_box(mask)
+        corners = np.array(list(product(*zip(low - 0.5, high + 0.5, strict=True))))
+        indices = self.index(Grid.of(mask).position_mm(corners))
+        spacing_mm = np.array(self.spacing_mm)
+        margin = np.maximum(margin_mm / spacing_mm, margin_voxels) + rings_mm / spacing_mm
+        last_voxel = np.array(self.size) - 1
+        first = np.clip(np.floor(indices.min(axis=0) - margin), 0, last_voxel).astype(int)
+        last = np.clip(np.ceil(indices.max(axis=0) + margin), 0, last_voxel).astype(int)
+        origin = self.position_mm(first)
+        return Grid(tuple(map(int, last - first + 1)), self.spacing_mm, tuple(origin.tolist()), self.direction)
+
     def describe(self) -> str:
         """For messages."""
         size = "×".join(map(str, self.size))
         spacing = "×".join(f"{step:.4g}" for step in self.spacing_mm)
         return f"{size} voxels of {spacing} mm from ({', '.join(f'{at:.1f}' for at in self.origin_mm)})"
+
+
+def bounding_box(mask: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
+    """The first and last index, in the order x, y, z, that a mask shows; CannotExtract where it shows nothing."""
+    array = sitk.GetArrayViewFromImage(mask) != 0
+    dimension = array.ndim
+    spans = []
+    for axis in range(dimension):
+        shown = np.flatnonzero(array.any(axis=tuple(other for other in range(dimension) if other != axis)))
+        if not len(shown):
+            raise CannotExtract("the mask is empty: draw the region again, or leave the patient out")
+        spans.append((shown[0], shown[-1]))
+    low, high = np.array(spans[::-1], dtype=float).T
+    return low, high
 
 
 def difference(first: Grid, second: Grid) -> str | None:

@@ -4,19 +4,20 @@ PyRadiomics accepts in silence NaN in the region, HU shifted by 1024, a constant
 bin width of 25; a 16-bit MR image with a bin width of 25 keeps it busy for ever.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from client.cohort import phase_checks, region_checks
-from client.cohort.findings import Finding, Findings
+from client.cohort.findings import Finding, Findings, Severity
 from client.cohort.image_names import CT, PT, US
 from client.cohort.images import survey_patient
 from client.cohort.images_file import ImagesFile
 from client.cohort.patient_images import PatientImages, Phase
+from common.features import Features
 
 MOST_BINS = 1024
 _FEWEST_BINS = 4
@@ -32,13 +33,34 @@ class Limits:
     ----------
     rings_mm
         The widths of its peritumoural rings.
-    bin_width
-        Where it discretises by a fixed width and does not normalise first; else None.
+    bin_widths
+        By phase, where it discretises by a fixed width and neither normalises nor clips first.
+    most_bins
+        A region with more grey levels is not computed.
     """
 
     rings_mm: tuple[float, ...] = ()
     minimum_voxels: int = 64
-    bin_width: float | None = None
+    bin_widths: Mapping[str, float] = field(default_factory=dict)
+    most_bins: int = MOST_BINS
+
+
+def limits_of(features: Features) -> Limits:
+    """What a study's section `features` asks of an image."""
+    return Limits(
+        rings_mm=tuple(sorted({*features.ring_mm, *features.band_mm})),
+        minimum_voxels=features.minimum_voxels,
+        bin_widths={
+            features.image_names()[name]: float(phase.bins["binWidth"])
+            for name, phase in features.phases.items()
+            if "binWidth" in phase.bins
+            and phase.norm == "none"
+            and phase.window_hu is None
+            and phase.keep_range is None
+            and phase.keep_sigmas is None
+        },
+        most_bins=features.maximum_bins,
+    )
 
 
 def check_patient(
@@ -182,22 +204,24 @@ def _check_in_tumour(phase: Phase, tumour: str, limits: Limits, findings: Findin
             f"the median is {median:.4g}, not some 500 to 3,000 {_ADC_UNIT}",
             f"save it in {_ADC_UNIT}",
         )
-    if limits.bin_width is not None:
-        bins = (high - low) / limits.bin_width
-        found = f"values from {low:g} to {high:g} make {bins:,.1f} bins of {limits.bin_width:g}"
-        if bins > MOST_BINS:
+    if phase.name in limits.bin_widths:
+        width = limits.bin_widths[phase.name]
+        bins = (high - low) / width
+        found = f"values from {low:g} to {high:g} make {bins:,.1f} bins of {width:g}"
+        if bins > limits.most_bins:
             findings.add(
                 place,
                 "too many bins",
-                f"{found}, at most {MOST_BINS:,} can be computed",
+                f"{found}, at most {limits.most_bins:,} can be computed",
                 "let the study normalise, or use a bin count",
             )
         elif bins < _FEWEST_BINS:
             findings.add(
                 place,
                 "too few bins",
-                f"{found}: no texture is left",
+                f"{found}: {'no texture is left' if bins < 1 else 'little texture is left'}",
                 "check the image's units, or use a bin count",
+                Severity.STOPS if bins < 1 else Severity.LOOK,
             )
 
 

@@ -111,11 +111,17 @@ def identity_like(name: str) -> str | None:
         return "holds an identity card's number"
     if re.search(r"(?<!\d)(19|20)\d{2}[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)", name):
         return "holds a date"
-    if "^" in name or re.fullmatch(r"[^\W\d_]{2,}[ ,_\-]+[^\W\d_]{2,}([ ,_\-]+[^\W\d_]+)?", name):
+    words = re.fullmatch(r"[^\W\d_]{2,}[ ,_\-]+[^\W\d_]{2,}([ ,_\-]+[^\W\d_]+)?", name)
+    if "^" in name or (words and all(map(_can_be_spoken, re.split(r"[ ,_\-]+", name)))):
         return "reads like a person's name"
     if re.fullmatch(r"[\u4e00-\u9fff]{2,4}", name):
         return "reads like a person's name"
     return None
+
+
+def _can_be_spoken(word: str) -> bool:
+    """Whether a word of letters has a vowel, as names do and the codes of centres often do not: DD, HCC."""
+    return not word.isascii() or word.casefold() == "ng" or re.search(r"[aeiouy]", word, re.IGNORECASE) is not None
 
 
 def remember(patient: PatientImages) -> Seen:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from client.cohort.faults import near_miss
 
 CT, MR, US, PT = "CT", "MR", "US", "PT"
+MODALITIES = {"CT": CT, "MRI": MR, "ADC": MR, "US": US, "PET": PT}
+"""What a study calls a modality → what the images call it."""
 
 # Every phase, and the modality it tells of; "" where CT and MRI both have it.
 PHASES: dict[str, str] = {

@@ -22,7 +22,10 @@ from common.errors import HospitalError
 
 
 def read_patient(
-    folder: Path, general: ImagesFile | None = None, phases: Sequence[str] | None = None
+    folder: Path,
+    general: ImagesFile | None = None,
+    phases: Sequence[str] | None = None,
+    optional: Sequence[str] = (),
 ) -> PatientImages:
     """Read images/ID.
 
@@ -33,6 +36,8 @@ def read_patient(
     phases
         The phases that a study asks for, each of which must be there; others are read only where one of these has
         no mask of its own and they have. None: all that are there.
+    optional
+        Those of the phases that may be missing.
 
     Raises
     ------
@@ -40,7 +45,11 @@ def read_patient(
         With every finding that keeps the patient out.
     """
     patient = survey_patient(folder, general, phases)
-    faults = stopping(patient.findings)
+    faults = [
+        fault
+        for fault in stopping(patient.findings)
+        if not (fault.kind == "missing phase" and fault.place in optional)
+    ]
     if faults:
         raise ImagesUnusable(faults)
     return patient

@@ -143,9 +143,14 @@ def _structure_rows(study: ScannedStudy, volumes: list[PlanRow]) -> list[PlanRow
     for found in study.objects:
         for number, called in found.names.items():
             mask = plain_meaning(called) or ""
-            wanted = bool(mask) and found.drawn_on in taken and (found.drawn_on, mask) not in used
+            again = (found.drawn_on, mask) in used
+            wanted = bool(mask) and found.drawn_on in taken and not again
             used.add((found.drawn_on, mask))
             reason = "its name" if mask else "say which mask this is: tumour, tumour_2, liver or vessels"
+            if mask and again:
+                reason = f"another {mask} was drawn on this series"
+            if mask and found.drawn_on not in taken:
+                reason = "the series it was drawn on is not imported"
             if not found.drawn_on:
                 reason = "the series it was drawn on is not in the export"
             rows.append(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.cohort import images_file
 from client.cohort.dicom_headers import DicomFile, is_dicomdir, read_header
 from client.cohort.faults import quoted
 from client.cohort.findings import Findings, ImageFault
@@ -157,15 +156,14 @@ def _say_unknown(place: str, name: str, findings: Findings) -> None:
 
 
 def files_digest(folder: Path, general: ImagesFile | None = None) -> str:
-    """A hash over the bytes of a patient's image and mask files and over images.yaml; nothing is decoded.
+    """A hash over the bytes of a patient's files, images.yaml and that of all patients among them; none is decoded.
 
     Two reads of unchanged files give the same digest, so that features need not be computed again.
     """
     total = hashlib.sha256()
-    options = images_file.read_images_file(folder).over(general or ImagesFile())
-    total.update(options.model_dump_json().encode() + b"\n")
+    total.update((general or ImagesFile()).model_dump_json().encode() + b"\n")
     for path in files_of(folder):
-        if path.is_file() and path.name != images_file.NAME:
+        if path.is_file():
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             total.update(f"{_place(folder, path)}\0{content}\n".encode())

@@ -1,17 +1,18 @@
 """One column of patients.csv, read as the study's data dictionary means it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from client.cohort.columns_file import ColumnsFile, HospitalColumn, unit_factor
-from client.cohort.csv_file import ID, Table
+from client.cohort.columns_file import ColumnsFile, HospitalColumn, read_columns_file, unit_factor
+from client.cohort.csv_file import ID, Table, read_table
 from client.cohort.decimals import DecimalMarks, read_numbers, whole
 from client.cohort.faults import Faults, quoted
 from client.cohort.unread_texts import UnreadTexts
-from common.errors import Code
+from client.site import Site
+from common.errors import Code, HospitalError
 from common.texts import normal_text
 from common.variables import NUMERIC, Variable
 
@@ -139,3 +140,30 @@ class PatientsFile:
             rows=rows,
             hint=self.table.guess,
         )
+
+
+def open_patients_file(
+    site: Site, variables: Mapping[str, Variable], *, duplicates_too: bool = False
+) -> PatientsFile:
+    """patients.csv beside columns.yaml; HospitalError says what is wrong with either.
+
+    Parameters
+    ----------
+    variables
+        The columns that will be read, by the study's names; they tell how the file writes decimals.
+    duplicates_too
+        As `read_table` has it.
+    """
+    path = site.folder / site.file.patients
+    if not path.is_file():
+        raise HospitalError(
+            Code.NO_PATIENTS_FILE,
+            f"{path}: there is no such file; put one row a patient there (id, clinical columns, "
+            "outcomes, scanner), or give the file's name in site.yaml as patients",
+        )
+    columns_path = site.folder / site.file.columns
+    columns = read_columns_file(columns_path, required="columns" in site.file.model_fields_set)
+    table = read_table(path, site.file.encoding, columns.name_of(ID), duplicates_too=duplicates_too)
+    numeric = [columns.name_of(c) for c, variable in variables.items() if variable.type in NUMERIC]
+    marks = DecimalMarks.of(table.delimiter, [table.column(name) for name in numeric if name in table])
+    return PatientsFile(table=table, columns=columns, columns_path=columns_path, marks=marks)

@@ -42,8 +42,33 @@ def describe(variable: Variable) -> str:
     return ", ".join(parts)
 
 
+def in_another_unit(column: str, variable: Variable, entry: HospitalColumn, value: float) -> str:
+    """What one value that lies outside would be if this hospital had counted it in another unit; empty: nothing fits.
+
+    Parameters
+    ----------
+    value
+        In the variable's unit, as columns.yaml has it converted.
+    """
+    if variable.unit is None or conversion(column, variable.unit, "d") is not None:  # an age of 190 is no months
+        return ""
+    present = _present_factor(column, variable, entry)
+    for other in [OtherUnit(variable.unit, 1.0), *other_units(column, variable.unit)]:
+        meant = np.array([value / present * other.factor])
+        if other.factor != present and not outside(variable, meant).any():
+            already = " already" if other.unit == variable.unit else ""
+            return f"if it is counted in {other.unit}{already}, it is {meant[0]:.4g} {variable.unit}"
+    return ""
+
+
 def check_for_another_unit(
-    where: str, column: str, variable: Variable, entry: HospitalColumn, values: np.ndarray, faults: Faults
+    where: str,
+    column: str,
+    variable: Variable,
+    entry: HospitalColumn,
+    values: np.ndarray,
+    faults: Faults,
+    outside_what: str = "what the study allows",
 ) -> None:
     """Note a fault where many known values lie outside, with the unit that they are likely counted in."""
     known = values[~np.isnan(values)]
@@ -53,8 +78,8 @@ def check_for_another_unit(
     unit = f" {variable.unit}" if variable.unit else ""
     faults.add(
         Code.OUT_OF_RANGE,
-        f"{where}: column {column}: {out.sum():,} of {counted(known.size, 'value')} lie outside what the study "
-        f"allows ({describe(variable)}); the median here is {np.median(known):.4g}{unit}; "
+        f"{where}: column {column}: {out.sum():,} of {counted(known.size, 'value')} lie outside "
+        f"{outside_what} ({describe(variable)}); the median here is {np.median(known):.4g}{unit}; "
         f"{_cure(column, variable, entry, known)}",
     )
 
@@ -67,7 +92,10 @@ def _cure(column: str, variable: Variable, entry: HospitalColumn, known: np.ndar
         inside = [1 - float(outside(variable, known / present * guess.factor).mean()) for guess in guesses]
     best = max(range(len(guesses)), key=lambda i: inside[i])  # the least far off, if several fit alike
     if inside[best] <= 1 - MANY_SHARE:
-        return "check the column's unit and content, or ask the study to correct the range"
+        return (
+            "check the column's unit and content, some rows may be counted in another unit; if all are right, ask for "
+            "a wider range"
+        )
     guess = guesses[best]
     likely = f"likely counted in {guess.unit}" if guess.unit else f"likely {_times(1 / guess.factor)}"
     told = f"unit: {entry.unit}" if entry.unit is not None else f"factor: {entry.factor:g}" if entry.factor else ""

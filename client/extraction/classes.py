@@ -19,8 +19,10 @@ from radiomics.glrlm import RadiomicsGLRLM
 from radiomics.glszm import RadiomicsGLSZM
 from radiomics.ngtdm import RadiomicsNGTDM
 
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import bounding_box
 from client.extraction.shape import shape_class
-from client.preprocessing import CannotExtract, Image, bounding_box, inside
+from client.preprocessing import Image, inside
 from common.features import Features, Phase
 
 # After the import, which sets a level of its own. What is below an error is said by our own checks.
@@ -51,6 +53,13 @@ _CLASSES: dict[str, Any] = {
         "ngtdm": RadiomicsNGTDM,
     }.items()
 }
+
+
+def feature_names_of(feature_class: str, dimension: int) -> list[str]:
+    """<class>_<feature> of all features that a class computes, in its order; shape is shape2D in two dimensions."""
+    extractor = shape_class(dimension) if feature_class == "shape" else _CLASSES[feature_class]
+    name = "shape2D" if feature_class == "shape" and dimension == 2 else feature_class
+    return [f"{name}_{feature}" for feature, deprecated in extractor.getFeatureNames().items() if not deprecated]
 
 
 def shape_features(mask: Image) -> dict[str, float]:

@@ -1,23 +1,23 @@
 """Features made of two others: enhancement between phases, contrast between ring and tumour."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
 
-from common.features import Comparison, Features
+from common.features import Comparison
 
 SMALLEST_DIVISOR = 1e-9
 
 
-def compare(row: Mapping[str, float], features: Features) -> dict[str, float]:
-    """The study's comparisons of one row of features.
+def compare(row: Mapping[str, float], comparisons: Sequence[Comparison]) -> dict[str, float]:
+    """A study's comparisons of one row of single features.
 
     Names join the pair where the single feature names its phase or region:
     ``portal-minus-arterial_tumour_original_firstorder_Mean``, ``portal_ring5mm-over-tumour_original_…``.
     """
     found: dict[str, float] = {}
-    for comparison in features.comparisons:
+    for comparison in comparisons:
         first, _ = comparison.phases or comparison.regions or ("", "")
         for name, value in row.items():
             phase, region, feature = name.split("_", 2)

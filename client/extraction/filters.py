@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from radiomics import imageoperations
 
-from client.preprocessing import CannotExtract, Grid, Image, inside, like, resample_image
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import Grid
+from client.preprocessing import Image, inside, like, resample_image
 from client.regions import Region
 from common.features import Features
 

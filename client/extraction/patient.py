@@ -2,85 +2,72 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import SimpleITK as sitk
 
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import Grid
 from client.extraction.classes import intensity_features, shape_features
 from client.extraction.comparisons import compare
 from client.extraction.filters import filtered, reach
-from client.preprocessing import (
-    CannotExtract,
-    Grid,
-    Image,
-    check_same_grid,
-    inside,
-    like,
-    prepare,
-    resample_mask,
-    resegment,
-)
-from client.regions import Lesion, Masks, Region, build_regions, lesions_of, same_lesions
+from client.extraction.habitats import HabitatMap, habitat_maps
+from client.extraction.lesions_by_phase import lesions_by_phase
+from client.extraction.names import feature_names
+from client.extraction.phase_images import PhaseImages, with_masks
+from client.extraction.results import Extraction, RegionRecord, Row
+from client.preprocessing import Image, inside, prepare, resample_mask, resegment
+from client.regions import Lesion, Region, build_regions
 from common.features import Features, Phase
 
 
-@dataclass(frozen=True)
-class PhaseImages:
-    """One phase of a patient: its image and the masks on its grid."""
-
-    image: Image
-    masks: Masks
-
-
-@dataclass(frozen=True)
-class RegionRecord:
-    """What a region came out as: for the hospital's own check, never sent."""
-
-    phase: str
-    lesion: int
-    region: str
-    voxels: int
-    volume_mm3: float
-    kept: float
-    excluded: dict[str, float]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Row:
-    """The features of one lesion (0: all tumours merged), named <phase>_<region>_<filter>_<class>_<feature>."""
-
-    lesion: int
-    values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """A patient's features: one row, or a row each lesion; NaN is a feature that is not defined here."""
-
-    rows: list[Row]
-    regions: list[RegionRecord] = field(default_factory=list)
-
-
 def extract(images: Mapping[str, PhaseImages], features: Features) -> Extraction:
-    """The features of one patient; CannotExtract says what is wrong with an image or mask, and in which phase."""
-    if missing := [phase for phase in features.phases if phase not in images]:
-        raise CannotExtract(f"there is no image of {', '.join(missing)}: add it, or leave the patient out")
-    lesions: dict[str, list[Lesion]] = {}
+    """The features of one patient; CannotExtract says what is wrong with an image or mask, and in which phase.
+
+    Every row has the names of ``feature_names(features)``, whichever phases and lesions there are.
+
+    Parameters
+    ----------
+    images
+        By phase. A phase that the study does not compute may be among them, as the one that masks were drawn on.
+    """
+    names = feature_names(features)
+    present = with_masks(images, features)
+    lesions = lesions_by_phase(present, features)
+    habitats = habitat_maps(present, lesions, features)
     values: dict[int, dict[str, float]] = {}
     records: list[RegionRecord] = []
-    for name, phase in features.phases.items():
+    for name, given in present.items():
         try:
-            lesions[name] = _lesions(images[name], features, next(iter(lesions.values()), None))
-            for number, region_of, found in _extract_phase(images[name], lesions[name], features, phase):
-                values.setdefault(number, {}).update({f"{name}_{key}": value for key, value in found.items()})
-                records += [
-                    RegionRecord(name, number, r.name, r.voxels, r.volume_mm3, r.kept, r.excluded, r.notes)
-                    for r in region_of
-                ]
+            found = _extract_phase(given, lesions[name], habitats, features, features.phases[name])
         except CannotExtract as fault:
             raise CannotExtract(f"{name}: {fault}") from None
-    return Extraction([Row(number, row | compare(row, features)) for number, row in values.items()], records)
+        for number, regions, computed in found:
+            values.setdefault(number, {}).update({f"{name}_{key}": value for key, value in computed.items()})
+            records += [_record(name, number, region, given) for region in regions]
+    for number, divided in habitats.items():
+        values[number].update(divided.shares(features))
+    return Extraction([Row(number, _in_order(row, names, features)) for number, row in values.items()], records)
+
+
+def _in_order(row: dict[str, float], names: list[str], features: Features) -> dict[str, float]:
+    """A row under the study's names; NaN for those of a phase that is not there."""
+    complete = row | compare(row, features.comparisons)
+    return {name: complete.get(name, float("nan")) for name in names}
+
+
+def _record(phase: str, lesion: int, region: Region, given: PhaseImages) -> RegionRecord:
+    notes = (*region.notes, given.note) if given.note else region.notes
+    return RegionRecord(
+        phase,
+        lesion,
+        region.name,
+        region.voxels,
+        region.volume_mm3,
+        region.kept,
+        region.excluded,
+        notes,
+        given.residual_mm,
+    )
 
 
 def one_thread() -> None:
@@ -89,32 +76,23 @@ def one_thread() -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
-def _lesions(given: PhaseImages, features: Features, first_phase: list[Lesion] | None) -> list[Lesion]:
-    masks = given.masks
-    named = [("tumour", mask) for mask in masks.tumours] + [("liver", masks.liver), ("vessels", masks.vessels)]
-    for name, mask in named:
-        if mask is not None:
-            check_same_grid(given.image, mask, name)
-    if masks.liver is None and features.needs_liver():
-        raise CannotExtract(
-            "the study asks for the liver (a region, clip_to_liver or normalise_over) and there is no mask of it: "
-            "give liver.nii.gz, or leave the patient out"
-        )
-    if first_phase is None:
-        return lesions_of(masks, features.lesions)
-    every = lesions_of(masks, "merged" if features.lesions == "merged" else "each")
-    return same_lesions(first_phase, every)
-
-
 def _extract_phase(
-    given: PhaseImages, lesions: list[Lesion], features: Features, phase: Phase
+    given: PhaseImages,
+    lesions: list[Lesion],
+    habitats: Mapping[int, HabitatMap],
+    features: Features,
+    phase: Phase,
 ) -> list[tuple[int, list[Region], dict[str, float]]]:
     """Number, regions and features of every lesion of one phase."""
-    image = prepare(given.image, phase, _working_grid(given, lesions, features, phase), _background(given))
+    grid = _working_grid(given, lesions, features, phase)
+    image = prepare(given.image, phase, grid, given.masks.liver_background())
     slice_mm = max(given.image.GetSpacing())
     regions = {
         lesion.number: build_regions(lesion, given.masks, image, features, phase, slice_mm) for lesion in lesions
     }
+    for lesion in lesions:
+        if lesion.number in habitats:
+            regions[lesion.number] += habitats[lesion.number].regions(image, lesion, features, phase)
     every = [region for found in regions.values() for region in found]
     values = _features_of(image, every, features, phase)
     return [
@@ -140,6 +118,8 @@ def _features_of(
             try:
                 values = intensity_features(filtered_image, mask, filter_name, features, phase)
             except CannotExtract as fault:
+                if region.optional:
+                    continue
                 raise CannotExtract(f"{region.name}: {fault}") from None
             found[id(region)].update({f"{region.name}_{filter_name}_{key}": v for key, v in values.items()})
     return found
@@ -168,13 +148,3 @@ def _working_grid(given: PhaseImages, lesions: list[Lesion], features: Features,
     rings_mm = max((*features.ring_mm, *features.band_mm), default=0.0)
     whole = Grid.of(given.image).with_spacing(phase.spacing)
     return whole.around(shown, margin_mm, margin_voxels + 1, rings_mm)
-
-
-def _background(given: PhaseImages) -> Image | None:
-    """The liver without tumours."""
-    if given.masks.liver is None:
-        return None
-    background = inside(given.masks.liver).copy()
-    for tumour in given.masks.tumours:
-        background &= ~inside(tumour)
-    return like(background, given.masks.liver)

@@ -8,15 +8,18 @@ from client.queries import (  # noqa: F401  (importing a module declares its que
     combat,
     cross_products,
     discrimination,
+    habitats,
     hospital_effect,
     logistic,
     moments,
+    nyul,
     own_copy,
     quantiles,
     recalibration,
     retest,
     roll_call,
+    stability,
 )
-from client.queries.registry import QUERIES, answer
+from client.queries.registry import QUERIES, read
 
-__all__ = ["QUERIES", "answer"]
+__all__ = ["QUERIES", "read"]

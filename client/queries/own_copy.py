@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.special import expit
 
-from client.own_files import harmonised_lines, write_csv
+from client.own_files import harmonised_features, harmonised_lines, write_csv
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.query import LEAVE_OUT, Answer
@@ -34,7 +34,7 @@ def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
     header = ["id", "scheme", "fold", "score", "repeat"]
     write_csv(rows.site.own_folder / "predictions.csv", header, _predictions(rows, parameters.schemes))
     if parameters.harmonised is not None:
-        header = ["id", *rows.cohort.feature_names]
+        header = ["id", *harmonised_features(rows.cohort, rows.views, parameters.harmonised)]
         lines = harmonised_lines(rows.cohort, rows.views, parameters.harmonised)
         write_csv(rows.site.own_folder / "harmonised.csv", header, lines)
         _draw_densities(rows, parameters.harmonised)

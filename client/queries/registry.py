@@ -144,8 +144,8 @@ def query(
     return declare
 
 
-def answer(rows: Rows) -> Answer:
-    """Work a query out on the rows that it was asked about."""
+def read(rows: Rows) -> tuple[QueryKind, Parameters]:
+    """The query that is asked, and its parameters where they lie within their bounds."""
     asked = rows.query
     kind = QUERIES.get(asked.name)
     if kind is None:
@@ -156,4 +156,4 @@ def answer(rows: Rows) -> Answer:
         )
     except ValidationError as error:
         raise HospitalError(Code.BAD_PARAMETERS, f"query {asked.name!r}: {error}") from None
-    return kind.answer(rows, parameters)
+    return kind, parameters

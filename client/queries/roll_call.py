@@ -20,6 +20,7 @@ from common.query import (
     Disclosed,
     two_significant,
 )
+from common.study import Study
 from harmonization.leakage import outcome_in_disguise
 
 SMALLEST_GAP = 10
@@ -62,7 +63,7 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
             missing=_missing(rows),
             scanners=_scanners(rows),
             features=cohort.feature_names,
-            fingerprint=fingerprint(rows.study.hash),
+            fingerprint=fingerprint(rows.study),
             medians=_medians(rows),
         ),
     )
@@ -107,10 +108,13 @@ def _refuse_the_outcome_as_covariate(rows: Rows) -> None:
             )
 
 
-def fingerprint(study_hash: str) -> dict[str, str]:
-    """The versions that decide the numbers, and the study that this hospital has read."""
+def fingerprint(study: Study) -> dict[str, str]:
+    """The versions that decide the numbers, the study that this hospital has read, and how it extracts features."""
     packages = ("hepafed", "flwr", "numpy", "scipy", "pandas")
-    return {"study": study_hash, "python": platform.python_version()} | {p: version(p) for p in packages}
+    versions = {"study": study.hash, "python": platform.python_version()} | {p: version(p) for p in packages}
+    if study.features is None:
+        return versions
+    return versions | {f"features {part}": value for part, value in study.features.fingerprint().items()}
 
 
 def _events(rows: Rows) -> int | None:

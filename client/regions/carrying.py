@@ -1,62 +1,114 @@
-"""A mask drawn on one phase, carried to another by registering the two images.
+"""Masks drawn on one phase, carried to another by registering the two images.
 
-How far the result can be off is measured, not assumed: the two images are registered both ways, and a point of the
-tumour's border that goes there and back should come home. The distance it misses by is the residual (inverse
-consistency, doi:10.1109/42.816070); a mask that is less certain than the ring is wide is refused.
+How far the result can be off is measured, not assumed: the images are registered both ways, and a point of the
+tumours' border that goes there and back should come home (inverse consistency, doi:10.1109/42.816070). The way back
+starts from a place that is off by more than what is allowed, so that images which cannot be registered, where the
+optimiser stays near its start, do not look consistent. What comes back too far off is refused.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
 
-from client.preprocessing import CannotExtract, Grid, Image, inside, resample_mask
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import Grid
+from client.preprocessing import Image, inside, like, resample_image
+from client.regions.lesions import Masks
 
 MARGIN_MM = 30.0
-"""Registration looks at the tumour and this much around it: the tumour's own breath counts, not the spine's."""
+"""Registration looks at the tumours and this much around them: the liver's own breath counts, not the spine's."""
+FAR_MM = 75.0
+"""In the other image this much, since what is near in the one may have moved in the other."""
 RESIDUAL_PERCENTILE = 95
 BORDER_POINTS = 2000
+START_OFF = 1.5
+"""The way back starts this many times the allowed residual away."""
+LEAST_START_OFF_MM = 6.0
+VOXEL_MM = {2: 1.0, 3: 2.0}
+"""Voxels of the registered image by its dimension: as long as wide, or thick slices would leave nothing to shrink."""
+TISSUE_MADS = 6.0
+"""Intensities this many median absolute deviations (4 standard deviations) from the median count as tissue."""
 
 
 @dataclass(frozen=True)
 class Carried:
-    """A mask on another phase's grid, and how far off it may be.
+    """Masks on another phase's grid, and how far off they may be.
 
     Parameters
     ----------
     residual_mm
-        95 % of the tumour's border comes back to within this distance after going there and back.
+        95 % of the tumours' border comes back to within this distance after going there and back.
     moved_mm
         How far the border moved, on average.
     """
 
-    mask: Image
+    masks: Masks
     residual_mm: float
     moved_mm: float
-    kind: str
 
 
-def carry_mask(
-    source: Image, target: Image, mask: Image, kind: Literal["rigid", "deformable"], narrowest_ring_mm: float
+def carry_masks(
+    source: Image, target: Image, masks: Masks, kind: Literal["rigid", "deformable"], allowed_mm: float
 ) -> Carried:
-    """A mask of `source` on the grid of `target`; CannotExtract where the residual exceeds the narrowest ring."""
-    forth = _register(target, source, mask, kind)  # maps points of target to points of source
-    back = _register(source, target, mask, kind)
-    border = _border_points(mask)
-    there = np.array([back.TransformPoint(point) for point in border])
-    home = np.array([forth.TransformPoint(point) for point in there])
-    residual_mm = float(np.percentile(np.linalg.norm(home - border, axis=1), RESIDUAL_PERCENTILE))
-    moved_mm = float(np.linalg.norm(there - border, axis=1).mean())
-    if residual_mm > narrowest_ring_mm:
+    """Tumours, liver and vessels of `source` on the grid of `target`, all through one transform.
+
+    Raises
+    ------
+    CannotExtract
+        Where the residual exceeds `allowed_mm`, or a tumour comes to lie outside the image.
+    """
+    if source.GetDimension() != target.GetDimension():
+        raise CannotExtract(
+            f"the masks were drawn on an image of {source.GetDimension()} dimensions and this has "
+            f"{target.GetDimension()}: draw the tumour on this phase"
+        )
+    drawn = like(np.any([inside(tumour) for tumour in masks.tumours], axis=0), masks.tumours[0])
+    border_mm = _border_mm(drawn)
+    try:
+        with _one_thread():
+            forth = _register(target, source, drawn, kind, 0.0)  # maps points of target to points of source
+            back = _register(source, target, drawn, kind, max(START_OFF * allowed_mm, LEAST_START_OFF_MM))
+    except RuntimeError:  # ITK: the images do not overlap, or are smaller than registration can use
+        raise CannotExtract(
+            f"the mask cannot be carried to this phase: {kind} registration finds no overlap with the image that it "
+            "was drawn on: check that both show the same part of the body, or draw the tumour on this phase"
+        ) from None
+    there_mm = np.array([back.TransformPoint(point) for point in border_mm.tolist()])
+    home_mm = np.array([forth.TransformPoint(point) for point in there_mm.tolist()])
+    residual_mm = float(np.percentile(np.linalg.norm(home_mm - border_mm, axis=1), RESIDUAL_PERCENTILE))
+    moved_mm = float(np.linalg.norm(there_mm - border_mm, axis=1).mean())
+    if residual_mm > allowed_mm:
         raise CannotExtract(
             f"the mask cannot be carried to this phase: {kind} registration is certain to {residual_mm:.1f} mm only, "
-            f"and the narrowest ring is {narrowest_ring_mm:g} mm wide: draw the tumour on this phase"
+            f"{allowed_mm:g} mm are allowed (the narrowest ring's width): draw the tumour on this phase, or leave the "
+            "patient out"
         )
-    carried = resample_mask(_through(mask, forth, target), Grid.of(target))
-    if not inside(carried).any():
-        raise CannotExtract("the carried tumour lies outside this phase's image: draw the tumour on this phase")
-    return Carried(carried, residual_mm, moved_mm, kind)
+    tumours = [_through(tumour, forth, target) for tumour in masks.tumours]
+    if not all(inside(tumour).any() for tumour in tumours):
+        raise CannotExtract("a carried tumour lies outside this phase's image: draw the tumour on this phase")
+    liver, vessels = (
+        None if mask is None else _through(mask, forth, target) for mask in (masks.liver, masks.vessels)
+    )
+    return Carried(Masks(tumours, liver, vessels), residual_mm, moved_mm)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads add up in another order each time, and a registration's steps make much of a last digit.
+
+    The metric has threads of its own, which only the global number reaches. What is left differs by some 0.1 mm between
+    two runs; the store keeps what was computed.
+    """
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def _through(mask: Image, transform: Any, target: Image) -> Image:
@@ -66,33 +118,32 @@ def _through(mask: Image, transform: Any, target: Image) -> Image:
     return fractions >= 0.5
 
 
-def _border_points(mask: Image) -> np.ndarray:
+def _border_mm(mask: Image) -> np.ndarray:
     contour = np.argwhere(inside(sitk.LabelContour(mask)))[:, ::-1]
     step = max(1, len(contour) // BORDER_POINTS)
-    return np.array([mask.TransformContinuousIndexToPhysicalPoint(point) for point in contour[::step].tolist()])
+    return Grid.of(mask).position_mm(contour[::step])
 
 
-def _register(fixed: Image, moving: Image, mask: Image, kind: str) -> Any:
-    """The transform from points of `fixed` to points of `moving`, by mutual information near the tumour.
-
-    Voxels are sampled on a regular grid, not at random, so that the same images give the same transform.
-    """
-    near = Grid.of(fixed).around(_on(mask, fixed), MARGIN_MM)
-    fixed = sitk.Cast(_cut(fixed, near), sitk.sitkFloat32)
-    moving = sitk.Cast(moving, sitk.sitkFloat32)
-    euler = sitk.Euler3DTransform() if fixed.GetDimension() == 3 else sitk.Euler2DTransform()
-    centre = (np.array(fixed.GetSize()) - 1) / 2
-    euler.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint(centre.tolist()))
+def _register(fixed: Image, moving: Image, drawn: Image, kind: str, off_mm: float) -> Any:
+    """The transform from points of `fixed` to points of `moving`, by mutual information near the tumours."""
+    dimension = fixed.GetDimension()
+    near = Grid.of(fixed).around(drawn, MARGIN_MM).with_spacing(VOXEL_MM[dimension])
+    far = Grid.of(moving).around(drawn, FAR_MM).with_spacing(VOXEL_MM[dimension])
+    fixed, moving = _tissue(fixed, drawn, near), _tissue(moving, drawn, far)
+    euler = sitk.Euler3DTransform() if dimension == 3 else sitk.Euler2DTransform()
+    centre = (np.array(near.size) - 1) / 2
+    euler.SetCenter(near.position_mm(centre).tolist())
+    euler.SetTranslation([off_mm / dimension**0.5] * dimension)
     method = _method()
-    method.SetOptimizerAsRegularStepGradientDescent(2.0, 0.01, 60, 0.5, 1e-6)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([4, 2])
+    method.SetOptimizerAsRegularStepGradientDescent(2.0, 0.01, 100, 0.5, 1e-6)
+    reach_mm = float(np.linalg.norm(np.array(near.size) * near.spacing_mm)) / 4
+    turns = 3 if dimension == 3 else 1
+    method.SetOptimizerScales([reach_mm**2] * turns + [1.0] * dimension)  # ITK's own estimate draws lots
+    method.SetShrinkFactorsPerLevel([2, 1])
     method.SetSmoothingSigmasPerLevel([3, 1.5])
     method.SetInitialTransform(euler, True)
     method.Execute(fixed, moving)
-    if kind == "rigid":
-        return euler
-    return _deform(fixed, moving, euler)
+    return euler if kind == "rigid" else _deform(fixed, moving, euler)
 
 
 def _deform(fixed: Image, moving: Image, rigid: Any) -> Any:
@@ -118,20 +169,22 @@ def _deform(fixed: Image, moving: Image, rigid: Any) -> Any:
 def _method() -> Any:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(32)
-    method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(0.25)
+    method.SetMetricSamplingStrategy(method.NONE)  # every voxel: ITK jitters even a regular sample
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetNumberOfThreads(1)  # sums in one order: the same transform on every machine
+    method.SetNumberOfThreads(1)
     method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
     return method
 
 
-def _on(mask: Image, image: Image) -> Image:
-    """A mask where it lies on another image's grid, before any registration; where it misses, the mask itself."""
-    moved = resample_mask(mask, Grid.of(image))
-    return moved if inside(moved).any() else mask
+def _tissue(image: Image, drawn: Image, grid: Grid) -> Image:
+    """An image on a grid, clipped to what tissue near the tumours shows.
 
-
-def _cut(image: Image, grid: Grid) -> Image:
-    first = np.rint(image.TransformPhysicalPointToContinuousIndex(grid.origin_mm)).astype(int)
-    return sitk.RegionOfInterest(image, grid.size, first.tolist())
+    Air, bone and metal would leave liver and tumour a few of the histogram's bins.
+    """
+    near = sitk.GetArrayViewFromImage(resample_image(image, Grid.of(image).around(drawn, MARGIN_MM)))
+    median = float(np.median(near))
+    reach = TISSUE_MADS * float(np.median(np.abs(near - median)))
+    image = resample_image(image, grid)
+    if reach > 0:
+        image = sitk.Clamp(image, lowerBound=median - reach, upperBound=median + reach)
+    return sitk.Cast(image, sitk.sitkFloat32)

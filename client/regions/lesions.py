@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from client.preprocessing import CannotExtract, Image, bounding_box, inside, like
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import bounding_box
+from client.preprocessing import Image, inside, like
 
 SPECK_VOXELS = 8
 """Parts of a tumour mask smaller than this on the native grid are slips of the pen, not lesions."""
@@ -26,6 +28,15 @@ class Masks:
     tumours: Sequence[Image]
     liver: Image | None = None
     vessels: Image | None = None
+
+    def liver_background(self) -> Image | None:
+        """The liver without tumours."""
+        if self.liver is None:
+            return None
+        background = inside(self.liver).copy()
+        for tumour in self.tumours:
+            background &= ~inside(tumour)
+        return like(background, self.liver)
 
 
 class Lesion(NamedTuple):
@@ -86,10 +97,10 @@ def same_lesions(reference: Sequence[Lesion], found: Sequence[Lesion]) -> list[L
     """
     if len(reference) == 1 and reference[0].number == 0:
         return list(found)
-    centres = np.array([_centre_mm(lesion.mask) for lesion in found])
+    centres = np.array([centre_mm(lesion.mask) for lesion in found])
     chosen = []
     for lesion in reference:
-        away_mm = np.linalg.norm(centres - _centre_mm(lesion.mask), axis=1)
+        away_mm = np.linalg.norm(centres - centre_mm(lesion.mask), axis=1)
         chosen.append(int(away_mm.argmin()))
     if len(set(chosen)) < len(chosen):
         raise CannotExtract(
@@ -99,6 +110,7 @@ def same_lesions(reference: Sequence[Lesion], found: Sequence[Lesion]) -> list[L
     return [found[at]._replace(number=lesion.number) for at, lesion in zip(chosen, reference, strict=True)]
 
 
-def _centre_mm(mask: Image) -> np.ndarray:
+def centre_mm(mask: Image) -> np.ndarray:
+    """The middle of what a mask shows, in patient coordinates."""
     index = np.argwhere(inside(mask)).mean(axis=0)[::-1]
     return np.array(mask.TransformContinuousIndexToPhysicalPoint(index.tolist()))

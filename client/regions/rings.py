@@ -1,7 +1,7 @@
 """Tumour, peritumoural rings and bands, liver: the parts of an image that features are computed from.
 
-Masks are resampled first, then distances are measured (Maurer, in mm): on 5 mm slices a ring made of the native
-mask is up to a third too small, and one made by dilating voxels three times too large.
+Distances are measured in mm from the tumour's border (border.py): on 5 mm slices a ring made by dilating voxels is
+three times too large.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import SimpleITK as sitk
 
-from client.preprocessing import CannotExtract, Grid, Image, inside, like, resample_mask
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import Grid
+from client.preprocessing import Image, inside, like, resample_mask
+from client.regions.border import TIE_MM, border_points_mm, distance_mm
 from client.regions.lesions import Lesion, Masks
 from common.features import Features, Phase
-
-TIE_MM = 1e-3
-"""Many voxels lie a ring's width away exactly (3, 4, 5); the distance map's last bit, which changes with the crop,
-must not decide about them: they belong to the ring."""
-FINER_2D = 3
-"""Odd, so that every pixel's centre is the centre of a finer one."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,8 @@ class Region:
         below_hu, above_hu.
     notes
         What a person should know, e.g. slices thicker than the ring is wide.
+    optional
+        Patients may be without it, so what cannot be computed is left empty.
     """
 
     name: str
@@ -45,12 +44,13 @@ class Region:
     kept: float = 1.0
     excluded: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    optional: bool = False
 
 
 def build_regions(
     lesion: Lesion, masks: Masks, image: Image, features: Features, phase: Phase, slice_mm: float
 ) -> list[Region]:
-    """The regions of one lesion, in the order of ``features.region_names()``.
+    """The regions of one lesion, in the order of ``features.drawn_regions()``.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def build_regions(
         "band": features.band_mm,
     }
     wanted = [(kind, width) for kind in features.regions for width in widths.get(kind, [None])]
-    names = features.region_names()
+    names = features.drawn_regions()
     return [build.region(name, kind, width) for name, (kind, width) in zip(names, wanted, strict=True)]
 
 
@@ -96,9 +96,10 @@ class _Builder:
 
     @property
     def distance_mm(self) -> np.ndarray:
-        """Distance to the tumour's border, negative inside it."""
+        """Distance to the tumour's border, inside as outside; infinite where no ring or band reaches."""
         if self._distance_mm is None:
-            self._distance_mm = signed_distance_mm(self.tumour, self.image)
+            reach_mm = max((*self.features.ring_mm, *self.features.band_mm))
+            self._distance_mm = distance_mm(border_points_mm(self.lesion.mask), self.grid, reach_mm)
         return self._distance_mm
 
     def _exclusions(self, phase: Phase) -> list[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
@@ -143,7 +144,8 @@ class _Builder:
         return self._around(name, kind, width_mm)
 
     def _around(self, name: str, kind: str, width_mm: float) -> Region:
-        ring = (self.distance_mm > 0) & (self.distance_mm <= width_mm + TIE_MM) & ~self.tumour
+        close = self.distance_mm <= width_mm + TIE_MM
+        ring = close & ~self.tumour
         left, excluded = ring.copy(), {}
         if not ring.any():
             raise CannotExtract(
@@ -165,7 +167,7 @@ class _Builder:
         if kind == "tumour-and-ring":
             left |= self.tumour
         elif kind == "band":
-            left |= self.tumour & (self.distance_mm >= -width_mm - TIE_MM)
+            left |= self.tumour & close
         return self._made(name, left, kept, excluded, tuple(notes))
 
     def _made(
@@ -185,19 +187,6 @@ class _Builder:
             )
         mask = like(array, self.image)
         return Region(name, mask, voxels, voxels * self.voxel_mm3, kept, excluded or {}, notes)
-
-
-def signed_distance_mm(array: np.ndarray, image: Image) -> np.ndarray:
-    """Distance in mm from every voxel to the border of a region on the grid of `image`, negative inside.
-
-    Maurer's map measures from centre to centre, which makes thin rings 3 to 5 % too small. In two dimensions a grid
-    three times as fine costs nothing and takes that away.
-    """
-    fine = FINER_2D if image.GetDimension() == 2 else 1
-    grid = Grid.of(image)
-    mask = resample_mask(like(array, image), grid.with_spacing([edge / fine for edge in grid.spacing_mm]))
-    distance: np.ndarray = sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(mask, False, False, True))
-    return distance[tuple(slice(fine // 2, None, fine) for _ in range(distance.ndim))]
 
 
 def _touches_border(array: np.ndarray) -> bool:

@@ -3,10 +3,13 @@
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from flwr.app import Context, RecordDict
+from flwr.clientapp import ClientApp
 
 from client.app import LOG, Whereabouts, build
 from client.site import open_site
@@ -17,6 +20,16 @@ from deploy.simulation.grid import RUN_ID, OneProcessGrid
 from server.app import CHECKPOINT, Assignment
 from server.app import build as build_server
 from server.progress import Progress
+
+if TYPE_CHECKING:
+    from client.extraction_run.run import Done
+
+
+class Watching(Protocol):
+    """Whoever watches an extraction."""
+
+    def watch(self, done: "Done", patient: str | None) -> None:
+        """A patient was finished, or a second has passed."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +96,43 @@ def prepare_out(out: Path, hospitals: dict[str, Path], resume: bool, overwrite: 
     out.mkdir(parents=True, exist_ok=True)
 
 
+def extract_all(
+    simulation: Simulation, watching: Callable[[str], AbstractContextManager[Watching]]
+) -> dict[str, str]:
+    """Every hospital extracts what the study computes from images, into its own store, as before a real study.
+
+    Parameters
+    ----------
+    watching
+        What shows a hospital's progress, by its name.
+
+    Returns
+    -------
+    What a person should know, by hospital; one that cannot extract says so again at the roll call.
+    """
+    said: dict[str, str] = {}
+    if simulation.study.features is None:
+        return said
+    from client.extraction_run.run import Asked, extract_hospital
+
+    for name, folder in simulation.folders.items():
+        try:
+            with watching(name) as progress:
+                done = extract_hospital(open_site(folder), simulation.study, Asked(), progress.watch)
+        except HospitalError as error:
+            said[name] = str(error)
+            continue
+        said[name] = f"features of {done.patients - len(done.failed)} of {done.patients} patients"
+        if done.failed:
+            said[name] += "; failed: " + " | ".join(done.failed[patient] for patient in sorted(done.failed))
+    return said
+
+
 def simulate(simulation: Simulation, progress: Progress) -> None:
     """Run the study; results.json, report.html and sites/ are in the output folder afterwards."""
     assignment = Assignment(simulation.study, simulation.out, simulation.engine, lower_profile=True)
     names = list(simulation.folders)
-    client_app = build(
-        _locator([Whereabouts(simulation.folders[n], simulation.own_folder(n), True) for n in names])
-    )
+    client_app = hospitals_app(simulation)
     server_app = build_server(assignment, progress)
     if simulation.engine == "ray":
         from deploy.simulation.ray_engine import run_over_ray
@@ -102,6 +145,15 @@ def simulate(simulation: Simulation, progress: Progress) -> None:
         server_app(grid, context)
     finally:
         grid.close()
+
+
+def hospitals_app(simulation: Simulation) -> ClientApp:
+    """One ClientApp that answers for every hospital of the simulation, in the order of their names there."""
+    own = [
+        Whereabouts(folder, simulation.own_folder(name), lower_profile=True)
+        for name, folder in simulation.folders.items()
+    ]
+    return build(_locator(own))
 
 
 def _locator(whereabouts: list[Whereabouts]) -> Callable[[Context], Whereabouts]:

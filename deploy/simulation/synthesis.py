@@ -105,20 +105,18 @@ def hospital_name(place: int) -> str:
 
 def draw_setting(seed: int, sites: int, patients: int, hospital_effect: bool) -> Setting:
     """What all hospitals share."""
-    texture = draw_texture(_generator(seed, "texture"))
+    texture = draw_texture(generator(seed, "texture"))
     count = len(texture.names)
     return Setting(
         seed=seed,
         sites=sites,
         patients=patients,
         hospital_effect=hospital_effect,
-        turn=float(_generator(seed, "turn").random()),
-        sizes=tuple(split_patients(_generator(seed, "sizes"), sites, patients)),
+        turn=float(generator(seed, "turn").random()),
+        sizes=tuple(split_patients(generator(seed, "sizes"), sites, patients)),
         texture=texture,
         scanners={
-            model: _scanner_effect(_generator(seed, "scanner", k), texture)
-            if hospital_effect
-            else no_effect(count)
+            model: _scanner_effect(generator(seed, "scanner", k), texture) if hospital_effect else no_effect(count)
             for k, model in enumerate(SCANNERS)
         },
     )
@@ -129,9 +127,9 @@ def draw_hospital(setting: Setting, place: int) -> Hospital:
     patients, texture = setting.sizes[place], setting.texture
 
     def normals(purpose: str, columns: int, rows: int = patients) -> np.ndarray:
-        return _generator(setting.seed, purpose, place).standard_normal((rows, columns))
+        return generator(setting.seed, purpose, place).standard_normal((rows, columns))
 
-    mix = draw_case_mix(_generator(setting.seed, "case mix", place), place, setting.turn)
+    mix = draw_case_mix(generator(setting.seed, "case mix", place), place, setting.turn)
     clinic = draw_patients(normals("clinic", len(DRAWS)), mix)
     factors = _factors(normals("factors", len(FACTORS)), clinic)
 
@@ -145,7 +143,7 @@ def draw_hospital(setting: Setting, place: int) -> Hospital:
     count = len(texture.names)
     effect = no_effect(count)
     if setting.hospital_effect:
-        rng = _generator(setting.seed, "hospital", place)
+        rng = generator(setting.seed, "hospital", place)
         effect = draw_effect(rng, texture, _sharpness(rng, mix.mvi_prevalence), strength=1.0)
     shape = draw_shape(normals("shape", SHAPE_DRAWS), clinic["tumour_size_mm"])
     clean = texture.values(factors, normals("noise", count))
@@ -189,7 +187,7 @@ def _scanner_effect(rng: np.random.Generator, texture: Texture) -> Effect:
 def _lost(setting: Setting, place: int, mix: CaseMix) -> dict[str, np.ndarray]:
     """Which cells are empty, by column: single clinical values, and features for a fifth of the patients."""
     patients = setting.sizes[place]
-    chance = _generator(setting.seed, "lost", place).random((patients, len(LOSABLE) + 1))
+    chance = generator(setting.seed, "lost", place).random((patients, len(LOSABLE) + 1))
     lost = {column: chance[:, k] < mix.lost[column] for k, column in enumerate(LOSABLE)}
     lost["albi"] = lost["albumin"] | lost["bilirubin"]
     # Ten patients or none, so that those with and those without the feature are enough to be counted.
@@ -199,6 +197,6 @@ def _lost(setting: Setting, place: int, mix: CaseMix) -> dict[str, np.ndarray]:
     return lost
 
 
-def _generator(seed: int, purpose: str, place: int = 0) -> np.random.Generator:
-    """A generator for one purpose at one place; a new purpose moves no other."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(place, *purpose.encode())))
+def generator(seed: int, purpose: str, place: int = 0, *patient: int) -> np.random.Generator:
+    """A generator for one purpose at one place, or for one patient there; a new purpose moves no other."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(place, *patient, *purpose.encode())))

@@ -19,6 +19,7 @@ from server.report import (
     performance,
     released,
     remarks,
+    stability,
     words,
 )
 from server.report.curves import draw_calibration, draw_roc
@@ -33,6 +34,7 @@ _SECTIONS = (
     ("performance", "Performance", "statisticians: sections 4 to 6"),
     ("model", "Model", ""),
     ("preprocessing", "Preprocessing", ""),
+    ("stability", "Stability of features", ""),
     ("harmonisation", "Harmonisation", ""),
     ("released", "What left each hospital", "security officers: start here"),
     ("origin", "Origin and versions", ""),
@@ -110,6 +112,8 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
     outcome = columns.outcome(study)
     coefficients = model.coefficients(results, study)
     harmonised = harmonisation.section(results, study)
+    stable = stability.section(results, study)
+    absent = {id for id, there in (("harmonisation", harmonised), ("stability", stable)) if not there}
     return {
         "results": results,
         "title": results["study"]["title"] or results["study"]["name"],
@@ -117,7 +121,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "study_yaml": yaml.safe_dump(results["study"]["content"], allow_unicode=True, sort_keys=True, width=100),
         "outcome": outcome,
         "asked": _asked(results, study, coefficients),
-        "sections": [s for s in _SECTIONS if harmonised or s[0] != "harmonisation"],
+        "sections": [s for s in _SECTIONS if s[0] not in absent],
         "words": words,
         "protected": _is_protected(results["protection"]),
         "headlines": performance.headlines(results, _lower_first(outcome.label)),
@@ -144,6 +148,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "imputation": model.imputation(results),
         "harmonisation": model.harmonisation(results, study),
         "harmonised": harmonised,
+        "stable": stable,
         "queries": released.queries(results),
         "totals": released.totals(results),
         "fingerprints": released.fingerprints(results),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from common.errors import Code
+from common.refusals import SENTENCES, in_words
 from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
 
 KFOLD = "kfold"
@@ -135,6 +136,35 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "From a hospital with ten such patients or more: for each feature, sums and products over pairs of "
             "measurements. From all others: zeros.",
         ),
+        "stability_counts": (
+            "Patients measured again: who can tell",
+            "For each image feature: how many hospitals have ten patients or more with repeated measurements of it.",
+        ),
+        "stability_sums": (
+            "Patients measured again: agreement",
+            "For each image feature that ten patients of a hospital or more have in repeated measurements: number of "
+            "patients, the spread of patients about their hospital's mean and of measurements about their patient's.",
+        ),
+        "nyul_landmarks": (
+            "Standard scales of intensities",
+            "For each phase that five patients of a hospital or more have: their number, and sums of percentiles of "
+            "their images' intensities, each image moved to the range 0 to 100 first.",
+        ),
+        "habitat_moments": (
+            "Habitats: means and products",
+            "The number of patients, and over patients the sums of each one's mean intensities in the tumour, a phase "
+            "each, and of their mean products.",
+        ),
+        "habitat_clusters": (
+            "Habitats: one step of k-means",
+            "For each habitat that five patients of a hospital or more have a voxel in: its share of their tumours, "
+            "and the sums of intensities and squared distances from its centre. From other hospitals: zeros.",
+        ),
+        "habitat_mixture": (
+            "Habitats: one step of a mixture",
+            "For each habitat that five patients of a hospital or more have a voxel in: its share of their tumours, "
+            "and the sums of intensities and their products about its centre; and how well the mixture fits.",
+        ),
         "logistic": (
             "One step of fitting the model",
             "For each training set: how well the current coefficients fit (log-likelihood), and in which "
@@ -171,6 +201,7 @@ CLASSES: Mapping[str, str] = MappingProxyType(
 
 CODES: Mapping[Code, str] = MappingProxyType(
     {
+        **{code: in_words(code) for code in SENTENCES},
         Code.NO_PATIENTS_FILE: "its folder has no patients.csv",
         Code.UNREADABLE_FILE: "one of its files could not be read",
         Code.DUPLICATE_PATIENTS: "a patient id stands twice in its file",
@@ -181,7 +212,9 @@ CODES: Mapping[Code, str] = MappingProxyType(
         Code.COVARIATE_IS_OUTCOME: "a covariate of the harmonisation equals the outcome there",
         Code.UNKNOWN_LEVEL: "a column holds a level that the study does not know",
         Code.OUT_OF_RANGE: "many values lie outside their plausible range, perhaps in another unit",
+        Code.NO_FEATURES: "the features that the study computes from images were not extracted there yet",
         Code.BAD_SITE_FILE: "its site.yaml or columns.yaml has a mistake",
+        Code.STORE_SEALED: "it could not open its own store or keys",
         Code.TOO_FEW_PATIENTS: "it has fewer patients than the smallest number allowed",
         Code.SINGLE_HOSPITAL: "it has not approved sums from which its own can be derived",
         Code.COHORT_CHANGED: "its patients changed after the cohort was frozen for this study",

@@ -14,6 +14,7 @@ from common.errors import Code, StudyError
 from common.query import Answer, Query, View
 from common.splits import splits_of
 from common.study import Study
+from tests.approved import approve_here, room_of
 from tests.hospitals_on_disk import study
 
 PATIENTS = 40
@@ -22,7 +23,12 @@ ROSTER = ("east", "north", "south", "west")
 
 @pytest.fixture
 def chosen() -> Study:
-    return study(predictors={"clinical": ["age", "size"]}, validation={"folds": 2, "leave_one_hospital_out": True})
+    """Unmasked, so that a test can see what would be summed."""
+    return study(
+        predictors={"clinical": ["age", "size"]},
+        validation={"folds": 2, "leave_one_hospital_out": True},
+        privacy={"secure_sum": False},
+    )
 
 
 @pytest.fixture
@@ -39,16 +45,19 @@ def hospital(tmp_path: Path) -> Whereabouts:
         }
     )
     table.to_csv(folder / "patients.csv", index=False)
+    (folder / "site.yaml").write_text("policy: {unmasked_sums: true}\n")
     return Whereabouts(folder, tmp_path / "own")
 
 
 def ask(hospital: Whereabouts, chosen: Study, name: str, views: tuple[View, ...] = (), **query: Any) -> Answer:
     asked = Query(name=name, study=chosen.hash, **({"roster": ROSTER} | query))
-    record = wire.query_to_record(asked, {view.hash: view.to_bytes() for view in views})
-    return wire.answer_from_bytes(respond(hospital, record))
+    room = room_of(hospital, chosen, asked.roster, PATIENTS)
+    record = wire.query_to_record(asked, {view.hash: view.to_bytes() for view in views}, room)
+    return wire.answer_from_bytes(respond(hospital, record).packed)
 
 
 def call_roll(hospital: Whereabouts, chosen: Study) -> Answer:
+    approve_here(hospital, chosen, ROSTER)
     return ask(hospital, chosen, "roll_call", roster=(), parameters={"study": chosen.to_json()})
 
 
@@ -159,7 +168,7 @@ def test_leaving_one_hospital_out_needs_the_hospitals_own_word(hospital: Whereab
         "arrays": {"centre": np.zeros((len(splits), 2))},
     }
     assert ask(hospital, chosen, "moments", **query).disclosed.code is Code.SINGLE_HOSPITAL
-    (hospital.folder / "site.yaml").write_text("policy: {single_hospital_sums: true}\n")
+    (hospital.folder / "site.yaml").write_text("policy: {single_hospital_sums: true, unmasked_sums: true}\n")
     assert ask(hospital, chosen, "moments", **query).sums["known"].shape == (len(splits), 2)
 
 
@@ -227,7 +236,7 @@ def test_an_error_leaves_as_a_code_and_its_text_stays_in_the_hospitals_log(
 
 def test_garbage_is_refused_in_one_code(hospital: Whereabouts) -> None:
     for garbage in ({}, {"query": ConfigRecord({"head": "{", "roster": "[]", "arrays": b"", "views": [b""]})}):
-        packed = respond(hospital, RecordDict(garbage))
+        packed = respond(hospital, RecordDict(garbage)).packed
         assert wire.answer_from_bytes(packed).disclosed.code is Code.BAD_PARAMETERS
 
 
@@ -269,7 +278,7 @@ def test_the_held_out_rows_of_a_left_out_hospital_are_its_own_sums(hospital: Whe
 
 
 def test_single_hospital_sums_need_four_hospitals(hospital: Whereabouts, chosen: Study) -> None:
-    (hospital.folder / "site.yaml").write_text("policy: {single_hospital_sums: true}\n")
+    (hospital.folder / "site.yaml").write_text("policy: {single_hospital_sums: true, unmasked_sums: true}\n")
     call_roll(hospital, chosen)
     alone = FINAL | {"splits": ("leave_one_hospital_out/east",)}
     answer = ask(hospital, chosen, "moments", roster=ROSTER[:3], **alone)
@@ -300,6 +309,7 @@ def test_two_studies_do_not_share_a_matrix(hospital: Whereabouts, chosen: Study)
         predictors={"clinical": ["age", "size"]},
         variables={"size": {"transform": "log10"}},
         validation={"folds": 2, "leave_one_hospital_out": True},
+        privacy={"secure_sum": False},
     )
     call_roll(hospital, logs)
     assert ask(hospital, logs, "moments", **FINAL).sums["first"][0, 1] < plain[0, 1] / 10

@@ -165,7 +165,11 @@ def test_feature_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
     words = ("shape_Volume", "shape_volume looks like shape_Volume", "no feature fits the study's pattern ring_*")
     refused(tmp_path, study, Code.COLUMN_MISSING, *words, features=features)
     refused(
-        tmp_path, a_study([], radiomics="all"), Code.COLUMN_MISSING, "no column besides id", features="id\nP1\n"
+        tmp_path,
+        a_study([], radiomics="all"),
+        Code.COLUMN_MISSING,
+        "all radiomic features, but there is none",
+        features="id\nP1\n",
     )
 
 

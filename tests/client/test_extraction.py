@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from radiomics import cShape
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import Grid
 from client.extraction import PhaseImages, extract
 from client.extraction.shape import area_and_volume, diameters
-from client.preprocessing import CannotExtract, Grid, Image, like, prepare
+from client.preprocessing import Image, like, prepare
 from client.regions import Masks, build_regions, lesions_of
 from common.errors import StudyError
 from common.features import Features
@@ -199,7 +201,7 @@ def test_a_missing_phase_is_named() -> None:
         ("{modality: CT, binwidth: 25}", "did you mean 'bin_width'"),
         ("{modality: CT, bin_width: 25, bin_count: 32}", "keep one of the two"),
         ("{modality: ADC, normalisation: z-score}", "write none"),
-        ("{modality: MRI, normalisation: nyul}", "give both or neither"),
+        ("{modality: MRI, nyul_landmarks: [1, 2]}", "landmarks belong to normalisation: nyul"),
         ("{modality: PET, window_hu: [0, 1]}", "Hounsfield units belong to CT"),
     ],
 )

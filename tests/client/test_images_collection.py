@@ -66,7 +66,17 @@ def test_the_phases_that_a_study_needs_and_that_are_missing(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["ZHANG_SAN", "王小明", "19600131_a", "110101199003071234", "Liang^Wei", "case 2001-02-03"]
+    "name",
+    [
+        "ZHANG_SAN",
+        "王小明",
+        "19600131_a",
+        "110101199003071234",
+        "Liang^Wei",
+        "case 2001-02-03",
+        "Ng-Mei",
+        "Ōno Ken",
+    ],
 )
 def test_a_folder_called_like_a_person_is_said(tmp_path: Path, name: str) -> None:
     assert identity_like(name)
@@ -74,7 +84,9 @@ def test_a_folder_called_like_a_person_is_said(tmp_path: Path, name: str) -> Non
     assert "identity in a name" in {finding.kind for finding in _all(tmp_path)}
 
 
-@pytest.mark.parametrize("name", ["P-4XKQ7A2BCD", "patient001", "SYN_0007", "TCGA-BC-A10Q", "0042"])
+@pytest.mark.parametrize(
+    "name", ["P-4XKQ7A2BCD", "patient001", "SYN_0007", "TCGA-BC-A10Q", "TCGA-DD-AACA", "HCC-AB", "0042"]
+)
 def test_a_pseudonym_is_no_name(name: str) -> None:
     assert identity_like(name) is None
 

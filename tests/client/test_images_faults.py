@@ -256,7 +256,7 @@ def test_bins_are_counted_where_the_study_fixes_their_width(tmp_path: Path) -> N
     wide[ball() > 0] = np.random.default_rng(0).integers(0, 65000, int(ball().sum()))
     write(folder / "portal.nii.gz", wide)
     (folder / "images.yaml").write_text("modality: MR\n")
-    (finding,) = _find(check_patient(folder, limits=Limits(bin_width=25.0)), "too many bins")
+    (finding,) = _find(check_patient(folder, limits=Limits(bin_widths={"portal": 25.0})), "too many bins")
     assert "at most 1,024" in finding.found
-    assert _find(check_patient(folder, limits=Limits(bin_width=50000.0)), "too few bins")
+    assert _find(check_patient(folder, limits=Limits(bin_widths={"portal": 50000.0})), "too few bins")
     assert check_patient(folder, limits=Limits()) == ()

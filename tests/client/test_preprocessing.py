@@ -1,10 +1,12 @@
+from typing import Literal
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from client.cannot_extract import CannotExtract
+from client.cohort.grids import Grid
 from client.preprocessing import (
-    CannotExtract,
-    Grid,
     Image,
     check_same_grid,
     inside,
@@ -59,10 +61,32 @@ def test_a_cropped_grid_gives_the_voxels_of_the_whole() -> None:
         assert sitk.GetArrayFromImage(part) == pytest.approx(expected, abs=1e-9)
 
 
-def test_native_spacing_leaves_every_value_as_it_is() -> None:
+@pytest.mark.parametrize("modality", ["ADC", "PET", "US"])
+def test_adc_pet_and_ultrasound_keep_every_value_unless_the_study_says_otherwise(
+    modality: Literal["ADC", "PET", "US"],
+) -> None:
     image = image_of(noise(), (0.7, 0.7, 5.0))
-    phase = Phase(modality="ADC", spacing_mm="native")
+    phase = Phase(modality=modality, spacing_mm="native")
     assert (sitk.GetArrayFromImage(prepare(image, phase, Grid.of(image))) == sitk.GetArrayFromImage(image)).all()
+
+
+def test_ultrasound_is_normalised_where_the_study_says_so() -> None:
+    image = image_of(noise((40, 40)), (0.2, 0.2))
+    everywhere = like(np.ones((40, 40), dtype=bool), image)
+    phase = Phase(modality="US", normalisation="z-score", normalise_over="liver", z_scale=1)
+    array = sitk.GetArrayFromImage(prepare(image, phase, Grid.of(image), everywhere))
+    assert (array.mean(), array.std()) == pytest.approx((0, 1), abs=1e-9)
+
+
+def test_mri_is_corrected_and_normalised_and_the_rest_is_not_by_default() -> None:
+    asked = {name: Phase(modality=name) for name in ("CT", "MRI", "ADC", "US", "PET")}
+    assert {name: (phase.n4, phase.norm) for name, phase in asked.items()} == {
+        "CT": (False, "none"),
+        "MRI": (True, "z-score"),
+        "ADC": (False, "none"),
+        "US": (False, "none"),
+        "PET": (False, "none"),
+    }
 
 
 def test_a_mask_begins_at_one_half() -> None:
@@ -133,8 +157,8 @@ def test_masks_must_be_zeros_and_ones_on_the_image_s_grid() -> None:
     shifted.SetOrigin((0.5, 0, 0))
     for wrong, said in (
         (mask * 2, "holds 0, 2"),
-        (shifted, "0.5 mm beside the image"),
-        (mask[:, :, 1:], "voxels, the image"),
+        (shifted, "another origin, corners up to 0.50 mm apart"),
+        (mask[:, :, 1:], "24×20×12 voxels .* against 24×20×11 voxels"),
     ):
         with pytest.raises(CannotExtract, match=said):
             check_same_grid(image, wrong, "tumour")

@@ -56,14 +56,23 @@ def test_the_sections_that_are_commented_out_are_valid_too(tmp_path: Path) -> No
     lines = file.read_text(encoding="utf-8").splitlines()
     switched_on = [
         re.sub(
-            r"^(\s*)# (\s*(cohort|images|harmonisation|radiomics|child_pugh|os_days|lasso_share):)", r"\1\2", line
+            r"^(\s*)# (\s*(cohort|features|harmonisation|radiomics|child_pugh|os_days|lasso_share):)",
+            r"\1\2",
+            line,
         )
         for line in lines
     ]
-    switched_on = [re.sub(r"^#(   (include|  - \{))", r" \1", line) for line in switched_on]
+    inside = ""
+    for number, line in enumerate(switched_on):
+        inside = line.rstrip(":") if re.fullmatch(r"[a-z]+:", line) else inside
+        if inside in ("cohort", "features") and line.startswith("#   "):
+            switched_on[number] = f" {line[1:]}"
     content = yaml.safe_load("\n".join(switched_on))
-    assert {"cohort", "images", "harmonisation"} <= content.keys()
-    assert len(Study.from_content(content, "study").cohort.include) == 3
+    assert {"cohort", "features", "harmonisation"} <= content.keys()
+    study = Study.from_content(content, "study")
+    assert len(study.cohort.include) == 3
+    assert study.features is not None
+    assert study.features.region_names() == ["tumour", "ring5mm"]
 
 
 def test_a_file_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:

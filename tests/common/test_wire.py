@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from common.errors import Code
+from common.masking import Asking, Said, Step, read_asking
 from common.query import SCANNER_NAME, Answer, Disclosed, Query, View, pack_arrays, unpack_arrays
+from common.secure_sum.agreement import Agreement
 from common.wire import (
+    Reply,
     answer_from_bytes,
     answer_to_bytes,
-    answer_to_record,
     query_to_record,
-    record_to_answer,
     record_to_query,
+    record_to_reply,
+    reply_to_record,
 )
 
 SHAPES = npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
@@ -127,9 +130,10 @@ def test_a_view_keeps_its_hash(view: View) -> None:
 @given(ARRAYS, DISCLOSED)
 def test_an_answer_comes_out_of_flower_as_it_went_in(sums: dict[str, np.ndarray], disclosed: Disclosed) -> None:
     packed = answer_to_bytes(Answer(sums=sums, disclosed=disclosed))
-    arrived = record_to_answer(through_flower(answer_to_record(packed)))
-    assert arrived == packed
-    answer = answer_from_bytes(arrived)
+    reply = Reply(packed, Said.MASKED, b"masked")
+    arrived = record_to_reply(through_flower(reply_to_record(reply)))
+    assert arrived == reply
+    answer = answer_from_bytes(arrived.packed)
     assert answer.disclosed == disclosed
     assert same_bits(answer.sums, sums)
 
@@ -253,12 +257,50 @@ def test_a_message_of_another_kind_raises_value_error() -> None:
     with pytest.raises(ValueError, match=r"without query\.head"):
         record_to_query(RecordDict())
     with pytest.raises(ValueError, match=r"without answer\.packed"):
-        record_to_answer(RecordDict({"answer": ConfigRecord({"other": b""})}))
+        record_to_reply(RecordDict({"answer": ConfigRecord({"other": b""})}))
     with pytest.raises(ValueError, match="expected bytes"):
-        record_to_answer(RecordDict({"answer": ConfigRecord({"packed": "text"})}))
+        record_to_reply(RecordDict({"answer": ConfigRecord({"packed": "text", "said": "masked", "content": b""})}))
+    with pytest.raises(ValueError, match="whispered"):
+        record_to_reply(RecordDict({"answer": ConfigRecord({"packed": b"", "said": "whispered", "content": b""})}))
 
 
 def test_an_answer_with_a_figure_too_fine_is_refused_on_arrival() -> None:
     packed = b'{"medians":{"age":61.5}}\n' + pack_arrays({})
     with pytest.raises(ValueError, match="two significant"):
         answer_from_bytes(packed)
+
+
+ASKING = Asking(
+    Agreement("study", "run-1", {name: f"{number:064x}" for number, name in enumerate(("a", "b", "c"))}, 4),
+    Step.REVEAL,
+    3,
+    "question",
+    b"scales",
+    {"a": b"1", "b": b"2"},
+    ("a", "b", "c"),
+)
+
+
+def test_what_is_asked_about_masks_comes_out_of_flower_as_it_went_in() -> None:
+    record = through_flower(query_to_record(Query(name="q", study="study", roster=("a",)), {}, "", ASKING))
+    assert read_asking(record) == ASKING
+    assert record_to_query(record)[0].name == "q"
+    assert read_asking(through_flower(query_to_record(Query(name="q", study="study", roster=("a",)), {}))) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "spoilt"),
+    [
+        ("agreement", "{}"),
+        ("step", "guess"),
+        ("round", "1"),
+        ("scales", "text"),
+        ("from", '["a"]'),
+        ("parts", ["text", "text"]),
+        ("survivors", "{}"),
+    ],
+)
+def test_a_spoilt_message_about_masks_raises_value_error(part: str, spoilt: Any) -> None:
+    body = {**ASKING.to_record(), part: spoilt}
+    with pytest.raises(ValueError):  # noqa: PT011
+        read_asking(RecordDict({"sums": ConfigRecord(body)}))

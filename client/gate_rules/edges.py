@@ -1,0 +1,83 @@
+"""Edges of bins: not so many, and not so close, that a bin could be drawn round one patient.
+
+How many patients of all hospitals lie between two edges no hospital knows before it is asked. What each can hold is
+how many edges there are, over all questions of a study, how close they come beside its own spread, and that bins which
+look at the outcome take edges that were asked before without it.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from client.gate_rules.memory import Earlier
+from client.rows import Rows
+from common.errors import Code, HospitalError
+from common.query import SMALLEST_CELL, SMALLEST_DIFFERENCE
+from common.room import Room
+
+FEWEST_ALLOWED = 16
+"""Four edges and three for each of four narrowings: three quantiles of any column take no more."""
+CLOSEST = 1e-3
+"""Of this hospital's own standard deviation, shared out among all patients."""
+WHOLE = 1.0
+"""No probability lies above: an edge there makes no bin."""
+
+
+def check_edges(rows: Rows, earlier: list[Earlier], room: Room) -> None:
+    """Refuse edges that are too many, too close, or new where the outcome is looked at."""
+    if rows.query.name == "discrimination":
+        _check_fixed(rows, earlier, room)
+    elif rows.query.name in ("column_counts", "score_counts"):
+        for place, values, edges in _edges(rows, earlier):
+            _check(rows, place, values, edges, room)
+
+
+def _check(rows: Rows, place: str, values: np.ndarray, edges: np.ndarray, room: Room) -> None:
+    allowed = max(FEWEST_ALLOWED, room.patients // 3)
+    if len(edges) > allowed:
+        raise _refused(rows, f"{len(edges)} edges for {place}, at most {allowed} are allowed in a study")
+    closest = CLOSEST * float(np.nanstd(values)) / room.patients if len(values) else 0.0
+    if len(edges) > 1 and np.diff(edges).min() < closest:
+        raise _refused(rows, f"two edges for {place} are {np.diff(edges).min():.3g} apart, at least {closest:.3g}")
+
+
+def _edges(rows: Rows, earlier: list[Earlier]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Where, this hospital's own values there, and all edges that were and would be asked."""
+    query = rows.query
+    if query.name == "column_counts":
+        before = [dict(zip(asked.splits, asked.arrays["edges"], strict=True)) for asked in earlier]
+        for k, (split, chosen) in enumerate(rows.chosen()):
+            matrix = rows.views.matrix(str(query.view), split)[chosen]
+            for j in range(matrix.shape[1]):
+                asked = [query.arrays["edges"][k, j], *(old[split][j] for old in before if split in old)]
+                yield f"column {j} in {split}", matrix[:, j], np.unique(np.concatenate(asked))
+        return
+    for scheme, edges in _by_scheme(query.parameters, query.arrays["edges"]).items():
+        score, _ = rows.probabilities(scheme)
+        asked = [edges, *(_by_scheme(old.parameters, old.arrays["edges"]).get(scheme, edges) for old in earlier)]
+        yield scheme, score, np.unique(np.concatenate(asked))
+
+
+def _check_fixed(rows: Rows, earlier: list[Earlier], room: Room) -> None:
+    counted = [asked for asked in earlier if asked.name == "score_counts" and asked.view == rows.query.view]
+    allowed = max(1, min(room.most_of_smaller_class // SMALLEST_CELL, room.patients // SMALLEST_DIFFERENCE))
+    for scheme, edges in _by_scheme(rows.query.parameters, rows.query.arrays["edges"]).items():
+        rows.probabilities(scheme)  # a view that is no model is refused for that
+        new = [_by_scheme(asked.parameters, asked.arrays["edges"]).get(scheme) for asked in counted]
+        known = np.concatenate([[WHOLE], *(e for e in new if e is not None)])
+        bins = np.unique(edges[edges < WHOLE])
+        if not np.isin(bins, known).all():
+            raise _refused(rows, f"{scheme}: edges that were not asked before without the outcome")
+        if len(bins) + 1 > allowed:
+            raise _refused(
+                rows, f"{scheme}: {len(bins) + 1} bins, at most {allowed} (five of the smaller class in each)"
+            )
+
+
+def _by_scheme(parameters: object, edges: np.ndarray) -> dict[str, np.ndarray]:
+    schemes = parameters.get("schemes", []) if isinstance(parameters, dict) else []
+    return {str(scheme): edges[k] for k, scheme in enumerate(schemes)}
+
+
+def _refused(rows: Rows, found: str) -> HospitalError:
+    return HospitalError(Code.CLOSE_EDGES, f"query {rows.query.name!r}: {found}")

@@ -1,0 +1,143 @@
+"""What the gate remembers of a study between questions; it is in the hospital's store, whatever is killed."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from client.store import Store
+from common.query import Arrays, Query, View, canonical_json, pack_arrays, unpack_arrays
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS gate_rooms     (study TEXT, roster TEXT, seats TEXT NOT NULL, PRIMARY KEY (study, roster));
+CREATE TABLE IF NOT EXISTS gate_views     (study TEXT, roster TEXT, hash TEXT, step TEXT NOT NULL, place TEXT NOT NULL,
+                                           PRIMARY KEY (study, roster, hash));
+CREATE TABLE IF NOT EXISTS gate_questions (study TEXT NOT NULL, roster TEXT, question TEXT, name TEXT NOT NULL,
+                                           view TEXT, splits TEXT NOT NULL, parameters TEXT NOT NULL,
+                                           arrays BLOB NOT NULL, PRIMARY KEY (question, roster));
+CREATE TABLE IF NOT EXISTS gate_patients  (study TEXT, patient TEXT, values_digest TEXT NOT NULL,
+                                           PRIMARY KEY (study, patient));
+CREATE TABLE IF NOT EXISTS gate_cohorts   (study TEXT PRIMARY KEY, name TEXT NOT NULL, columns TEXT NOT NULL)
+"""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A question that was let through before."""
+
+    name: str
+    view: str | None
+    splits: tuple[str, ...]
+    parameters: dict[str, object]
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A frozen cohort: the study's hash and name, and a digest of the columns that its patients' digests are over."""
+
+    study: str
+    name: str
+    columns: str
+
+
+class Memory:
+    """What was let through, by study and roster; what is judged and what is noted count together or not at all."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        for statement in TABLES.split(";"):
+            store.run(statement)
+
+    def room(self, study: str, roster: str) -> str | None:
+        """The room of a study's roster, as it was first handed round."""
+        row = self._store.first("SELECT seats FROM gate_rooms WHERE study = ? AND roster = ?", study, roster)
+        return None if row is None else str(row[0])
+
+    def keep_room(self, study: str, roster: str, seats: str) -> str:
+        """Keep a room unless there is one; the one that counts from now on."""
+        self._store.run("INSERT OR IGNORE INTO gate_rooms VALUES (?, ?, ?)", study, roster, seats)
+        return self.room(study, roster) or seats
+
+    def let_views_through(
+        self,
+        study: str,
+        roster: str,
+        views: Sequence[View],
+        judge: Callable[[View, str, list[tuple[str, str]]], None],
+    ) -> None:
+        """Note views, each judged beside the steps and places of those that are known already."""
+        with self._store.transaction() as execute:
+            for view in views:
+                where = (study, roster)
+                known = execute("SELECT hash, step, place FROM gate_views WHERE study = ? AND roster = ?", *where)
+                rows = [tuple(map(str, row)) for row in known.fetchall()]
+                if view.hash in {row[0] for row in rows}:
+                    continue
+                place = canonical_json([view.step, view.parent, list(view.splits)])
+                judge(view, place, [(row[1], row[2]) for row in rows])
+                execute("INSERT INTO gate_views VALUES (?, ?, ?, ?, ?)", *where, view.hash, view.step, place)
+
+    def let_question_through(self, query: Query, roster: str, judge: Callable[[list[Earlier], int], None]) -> None:
+        """Note a question, judged beside the earlier ones of its name and the number of all; a known one passes."""
+        with self._store.transaction() as execute:
+            same = "SELECT 1 FROM gate_questions WHERE question = ? AND roster = ?"
+            if execute(same, query.question, roster).fetchone():
+                return
+            found = execute(
+                "SELECT name, view, splits, parameters, arrays FROM gate_questions WHERE study = ? AND roster = ? "
+                "AND name IN (?, ?)",
+                query.study,
+                roster,
+                query.name,
+                EDGES_FIXED_BY.get(query.name, query.name),
+            ).fetchall()
+            total = execute("SELECT count(*) FROM gate_questions WHERE study = ?", query.study).fetchone()[0]
+            judge([_earlier(row) for row in found], int(total))
+            execute(
+                "INSERT INTO gate_questions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                query.study,
+                roster,
+                query.question,
+                query.name,
+                query.view,
+                canonical_json(list(query.splits)),
+                canonical_json(dict(query.parameters)),
+                pack_arrays(query.arrays),
+            )
+
+    def knows_cohort(self, study: str) -> bool:
+        """Whether a study's cohort was frozen."""
+        return self._store.first("SELECT 1 FROM gate_cohorts WHERE study = ?", study) is not None
+
+    def cohorts(self) -> list["Kept"]:
+        """Every frozen cohort."""
+        return [Kept(*map(str, row)) for row in self._store.all("SELECT study, name, columns FROM gate_cohorts")]
+
+    def patients(self, study: str) -> dict[str, str]:
+        """Who was in the frozen cohort of a study, each with a digest of values; nobody where none was frozen."""
+        rows = self._store.all("SELECT patient, values_digest FROM gate_patients WHERE study = ?", study)
+        return {str(patient): str(digest) for patient, digest in rows}
+
+    def keep_cohort(self, study: str, name: str, columns: str, patients: dict[str, str]) -> None:
+        """Keep who was in a study's cohort when it was frozen."""
+        with self._store.transaction() as execute:
+            if execute("SELECT 1 FROM gate_cohorts WHERE study = ?", study).fetchone():
+                return
+            execute("INSERT INTO gate_cohorts VALUES (?, ?, ?)", study, name, columns)
+            for patient, digest in patients.items():
+                execute("INSERT INTO gate_patients VALUES (?, ?, ?)", study, patient, digest)
+
+
+EDGES_FIXED_BY = {"discrimination": "score_counts"}
+"""Bins that look at the outcome take edges that were asked before without it."""
+
+
+def _earlier(row: tuple[object, ...]) -> Earlier:
+    name, view, splits, parameters, arrays = row
+    return Earlier(
+        str(name),
+        None if view is None else str(view),
+        tuple(json.loads(str(splits))),
+        json.loads(str(parameters)),
+        unpack_arrays(bytes(arrays)) if isinstance(arrays, bytes) else {},
+    )

@@ -1,0 +1,76 @@
+"""Enough patients behind every sum: N ≥ 30 and 3(q + 1) in total, n likewise where a hospital stands alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from client.gate_rules.declared import Declared
+from client.rows import Rows
+from common.errors import Code, HospitalError
+from common.query import LEAVE_OUT
+from common.room import Room
+from common.splits import FINAL
+
+
+@dataclass(frozen=True)
+class Held:
+    """The smallest row set and the widest cross-product that a question touches."""
+
+    patients: int
+    columns: int
+
+
+def check_row_sets(rows: Rows, asked: Any, declared: Declared, room: Room) -> Held:
+    """Refuse a question of which some row set is too small in total, or too small for its width."""
+    policy, query, study = rows.site.file.policy, rows.query, rows.study
+    _check_number_of_row_sets(rows, room)
+    sides = (True, False) if declared.both_sides else (query.rows == "training",)
+    smallest, widest = room.patients, 0
+    for k, split in enumerate(query.splits or (FINAL,)):
+        columns = declared.width(rows, asked, k)
+        widest = max(widest, columns)
+        for known in declared.known(rows, asked):
+            for training in sides:
+                if split.startswith(LEAVE_OUT) and not training:
+                    continue  # one hospital's own rows: check_alone holds these
+                patients = room.fewest(study, split, training or not query.splits, known)
+                smallest = min(smallest, patients)
+                among = f" with {', '.join(known)} known" if known else ""
+                if patients < policy.minimum_row_set:
+                    raise HospitalError(
+                        Code.FEW_IN_ROW_SET,
+                        f"query {query.name!r}: {patients} patients in total are sure to be in {split}{among}, this "
+                        f"hospital asks for {policy.minimum_row_set} (policy: minimum_row_set)",
+                        split,
+                    )
+                if patients < policy.patients_per_column * (columns + 1):
+                    raise HospitalError(
+                        Code.TOO_WIDE,
+                        f"query {query.name!r}: a cross-product of {columns} columns over {patients} patients in "
+                        f"{split}{among}; {policy.patients_per_column} × (columns + 1) are needed",
+                        split,
+                    )
+    return Held(smallest, widest)
+
+
+def check_alone(rows: Rows, columns: int) -> None:
+    """Refuse sums that could be told to be this hospital's own where it has too few patients for them."""
+    patients = len(rows.cohort.ids)
+    least = max(rows.site.floor, rows.site.file.policy.patients_per_column * (columns + 1))
+    if patients < least:
+        raise HospitalError(
+            Code.FEW_FOR_SINGLE,
+            f"query {rows.query.name!r}: this hospital's own sums over {columns} columns could be derived; that takes "
+            f"{least} patients here, and there are {patients}",
+        )
+
+
+def _check_number_of_row_sets(rows: Rows, room: Room) -> None:
+    """Totals over many sets of rows are equations for every patient."""
+    validation = rows.study.validation
+    sets = validation.repeats * (validation.folds - 1) + 1 if validation.folds else 1
+    if 3 * sets > room.patients:
+        raise HospitalError(
+            Code.MANY_ROW_SETS,
+            f"{validation.repeats} repeats of {validation.folds} folds over {room.patients} patients in total: "
+            "more sets of rows than a third of the patients",
+        )

@@ -1,0 +1,164 @@
+"""The hospital's side of secure sums: keys and diary in its own store, masks on its answers.
+
+The roster of fingerprints is the approved one. In the lower profile, where one machine plays all hospitals, the
+coordinator's is taken: what protects there is that nothing leaves the machine.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from client.approval import approval_of
+from client.identity import Identity
+from client.site import Site
+from client.store import Store
+from common.errors import Code, HospitalError
+from common.masking import Asking, Said, Step
+from common.query import Query
+from common.secure_sum.agreement import Agreement
+from common.secure_sum.fixed_point import Exponents, Grouping, magnitudes
+from common.secure_sum.participant import Participant
+from common.secure_sum.refusals import SecureSumRefused, ValuesTooLarge
+from common.study import Study
+from common.wire import Reply
+
+TABLE = """CREATE TABLE IF NOT EXISTS secure_sums (run TEXT NOT NULL, part TEXT NOT NULL, content BLOB NOT NULL,
+    PRIMARY KEY (run, part))"""
+MOST_REMEMBERED = 64
+NOTHING_TO_MASK = frozenset({"roll_call", "own_copy"})
+"""Figures in clear alone, or no answer at all."""
+
+
+class _Diary:
+    """Where a participant keeps its state: the store that is open now."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.store: Store | None = None
+
+    def __call__(self, part: str, content: bytes, /) -> None:
+        assert self.store is not None
+        self.store.run("INSERT OR REPLACE INTO secure_sums VALUES (?, ?, ?)", self.run, part, content)
+
+
+_PARTICIPANTS: OrderedDict[tuple[str, str, bytes], tuple[Participant, _Diary]] = OrderedDict()
+"""Keys of a run are worked out once a process; what counts is in the store."""
+
+
+@dataclass(frozen=True)
+class SecureSums:
+    """One hospital's part in the secure sums of a study."""
+
+    site: Site
+    store: Store
+    identity: Identity
+    study: Study
+
+    def step(self, asking: Asking) -> bytes:
+        """The reply to a step that is no question."""
+        participant = self._participant(asking.agreement)
+        try:
+            if asking.step is Step.ANNOUNCE:
+                return participant.announce()
+            if asking.step is Step.DEAL:
+                return participant.deal(asking.parts)
+            if asking.survivors != asking.agreement.hospitals:
+                # A total over fewer is another roster's: with the next one, a hospital's own sums could be derived.
+                raise SecureSumRefused("this hospital reveals totals over the whole roster alone")
+            scales = _scales(asking.scales)
+            return participant.reveal(asking.round_number, asking.question, scales, asking.survivors)
+        except SecureSumRefused as refused:
+            raise HospitalError(Code.SECURE_SUM, str(refused)) from None
+
+    def masked(self, query: Query, asking: Asking, sums: Mapping[str, np.ndarray], clear: bytes) -> Reply:
+        """The reply to a question: its sums under masks, or their magnitudes where no scales fit yet.
+
+        Parameters
+        ----------
+        clear
+            The packed answer without its sums.
+        """
+        participant = self._participant(asking.agreement)
+        if asking.agreement.hospitals != tuple(sorted(query.roster)):
+            raise HospitalError(Code.SECURE_SUM, "the question's roster is not the one that the keys are for")
+        groupings = {name: grouping_of(array.shape) for name, array in sums.items()}
+        try:
+            if asking.parts:
+                participant.receive(asking.parts)
+            own = magnitudes(sums, groupings)
+            scales = _scales(asking.scales) if asking.scales else None
+            if scales is None or not own.same_groups(scales):
+                return Reply(clear, Said.MAGNITUDES, own.packed)
+            masked = participant.mask(asking.round_number, query.question, sums, scales, groupings)
+        except ValuesTooLarge as large:
+            return Reply(clear, Said.MAGNITUDES, large.magnitudes)
+        except SecureSumRefused as refused:
+            raise HospitalError(Code.SECURE_SUM, str(refused)) from None
+        return Reply(clear, Said.MASKED, masked)
+
+    def _participant(self, agreement: Agreement) -> Participant:
+        self._check(agreement)
+        key = (str(self.store.path.resolve()), agreement.run, agreement.digest)
+        known = _PARTICIPANTS.get(key)
+        if known is None:
+            self.store.run(TABLE)
+            rows = self.store.all("SELECT part, content FROM secure_sums WHERE run = ?", agreement.run)
+            diary = _Diary(agreement.run)
+            diary.store = self.store
+            kept = {str(part): bytes(content) for part, content in rows}
+            try:
+                participant = Participant(self.site.name, self.identity.private_key, agreement, diary, kept)
+            except SecureSumRefused as refused:
+                raise HospitalError(Code.SECURE_SUM, str(refused)) from None
+            known = _PARTICIPANTS[key] = (participant, diary)
+            while len(_PARTICIPANTS) > MOST_REMEMBERED:
+                _PARTICIPANTS.popitem(last=False)
+        known[1].store = self.store
+        return known[0]
+
+    def _check(self, agreement: Agreement) -> None:
+        """HospitalError unless this is the approved study and the approved hospitals with their approved keys."""
+        if agreement.study != self.study.hash:
+            raise HospitalError(Code.SECURE_SUM, "the keys are for another study than the one that is asked about")
+        if self.site.lower_profile:
+            return
+        approved = approval_of(self.store, self.study).roster
+        for name, fingerprint in agreement.fingerprints.items():
+            if approved.get(name) != fingerprint:
+                raise HospitalError(
+                    Code.OTHER_ROSTER,
+                    f"the coordinator names a key for {name} that was not approved ({fingerprint}); approved was "
+                    f"{approved.get(name, 'no such hospital')}. Nothing is masked for a key that nobody compared",
+                )
+
+
+def check_may_be_unmasked(site: Site, study: Study, query: str) -> None:
+    """Refuse sums without masks, unless the study says so and the hospital's own policy allows it.
+
+    In the lower profile a question may come without masks: nothing leaves the machine.
+    """
+    if query in NOTHING_TO_MASK or site.lower_profile:
+        return
+    if study.privacy.secure_sum or not site.unmasked_sums:
+        raise HospitalError(
+            Code.NOT_MASKED,
+            f"query {query!r} came without masks: only a study with privacy.secure_sum: false may ask so, and only "
+            "where site.yaml allows it (policy: unmasked_sums: true)",
+        )
+
+
+def grouping_of(shape: tuple[int, ...]) -> Grouping:
+    """Which values of an array share a scale: a column's; in a table of products of columns, each its own."""
+    if not shape:
+        return Grouping()
+    square = len(shape) > 1 and shape[-1] == shape[-2]
+    return Grouping(separate=(-2, -1) if square else (-1,))
+
+
+def _scales(packed: bytes) -> Exponents:
+    try:
+        return Exponents.from_bytes(packed)
+    except ValueError as error:
+        raise SecureSumRefused(f"the scales cannot be read: {error}") from None

@@ -1,0 +1,71 @@
+"""What a hospital's gate refuses, as the coordinator says it: the hospital sends a code, the sentence stands here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from common.errors import Code
+from common.query import LEAVE_OUT
+from common.splits import FINAL
+
+NEWCOMER = "it can still use the finished model: hepafed site harmonise"
+
+SENTENCES: Mapping[Code, str] = MappingProxyType(
+    {
+        Code.TOO_FEW_PATIENTS: f"its cohort is smaller than the smallest allowed; {NEWCOMER}",
+        Code.NOT_APPROVED: "the hospital has not approved this study: hepafed site approve, there",
+        Code.ALTERED: "the study file differs from the one of this name that the hospital approved",
+        Code.EXPIRED: "the hospital's approval, or the ethics vote it rests on, has expired",
+        Code.REVOKED: "the hospital has revoked its approval",
+        Code.OTHER_ROSTER: "the hospitals are not those that the hospital approved, or too few of them",
+        Code.NUMBERS_NOT_SIGNED: "the hospitals' numbers of patients are missing, or not signed with approved keys",
+        Code.NOT_ALLOWED: "the hospital's policy does not allow this query",
+        Code.FEW_IN_ROW_SET: "too few patients in {where}",
+        Code.MANY_ROW_SETS: "folds and repeats are more than a third of the patients: take fewer",
+        Code.TOO_WIDE: "too many columns for the patients in {where}: name fewer predictors",
+        Code.FEW_FOR_SINGLE: f"it has too few patients for sums that could be told to be its own; {NEWCOMER}",
+        Code.SMALL_CELL: "fewer patients of the hospital than its smallest cell would stand in a sum of their own",
+        Code.CLOSE_EDGES: "the edges of bins are too many, or so close that they could isolate a patient",
+        Code.MANY_QUERIES: "more questions than the study needs",
+        Code.NEARLY_ASKED: "the question differs by a hair from others that were answered",
+        Code.SECOND_VIEW: "a second version of a step that is fitted once in a study",
+        Code.SUSPENDED: "a patient has withdrawn since the study began; it goes on as a new version",
+        Code.NOT_MASKED: "it was asked for sums without masks, and its policy does not allow that",
+        Code.SECURE_SUM: "a key, a share or a round of the secure sum is not as agreed: the hospital's log says which",
+        Code.NEARLY_SAME_COHORT: "its cohort differs by a few patients from another study's: wait for more changes",
+    }
+)
+
+ALIKE = frozenset(
+    {
+        Code.FEW_IN_ROW_SET,
+        Code.TOO_WIDE,
+        Code.MANY_ROW_SETS,
+        Code.SECOND_VIEW,
+        Code.MANY_QUERIES,
+        Code.NEARLY_ASKED,
+    }
+)
+"""Rules that follow from what everybody knows: without one hospital the others would refuse as well."""
+
+
+def in_words(code: Code, split: str | None = None) -> str:
+    """What a refusal or an error means; the code itself where there is no sentence."""
+    sentence = SENTENCES.get(code)
+    if sentence is None:
+        return code.value
+    return f"refused: {sentence.format(where=_place(split))}"
+
+
+def _place(split: str | None) -> str:
+    """A split as a person says it."""
+    if split is None:
+        return "some row set"
+    if split == FINAL:
+        return "all training rows"
+    if split.startswith(LEAVE_OUT):
+        return f"what is left without {split.removeprefix(LEAVE_OUT)}"
+    _, _, numbers = split.partition("/")
+    repeat, _, fold = numbers.partition("/")
+    if not repeat.isdecimal() or not fold.isdecimal():
+        return split
+    return f"fold {int(fold) + 1}" + (f" of repeat {int(repeat) + 1}" if int(repeat) else "")

@@ -1,0 +1,137 @@
+"""Who is in the room, and with how many patients: from this each hospital works out how many stand behind a total.
+
+A hospital knows its own patients only. So the coordinator hands round what each hospital said at the roll call, a
+seat each, signed by the hospital: a coordinator that wrote larger numbers to have smaller totals answered would need
+the keys of the hospitals whose fingerprints were approved.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from common.query import FEWEST_HOSPITALS, HEXADECIMAL, SMALLEST_CELL, Disclosed, canonical_json
+from common.secure_sum.agreement import fingerprint_of
+from common.splits import FINAL
+from common.study import HOSPITAL_NAME, Study
+
+PURPOSE = "numbers of patients at the roll call"
+KFOLD = "kfold/"
+
+
+class Seat(BaseModel):
+    """What one hospital said of itself at the roll call."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hospital: str = Field(pattern=HOSPITAL_NAME.pattern)
+    patients: int = Field(ge=0)
+    events: int | None = None
+    missing: dict[str, int] = {}
+    key: str = Field(default="", pattern=f"^$|{HEXADECIMAL}")
+    signature: str = Field(default="", pattern=f"^$|{HEXADECIMAL}")
+
+    def statement(self, study_hash: str) -> bytes:
+        """What the hospital signs."""
+        said = self.model_dump(exclude={"key", "signature"})
+        return canonical_json({"study": study_hash} | said).encode()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the key that the seat names; empty where it names none that can be read."""
+        try:
+            return fingerprint_of(Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key)))
+        except ValueError:
+            return ""
+
+    def without_missing(self, column: str) -> int:
+        """How many of its patients surely have a value: a number that was suppressed is below five."""
+        return max(0, self.patients - self.missing.get(column, SMALLEST_CELL - 1))
+
+
+_SEATS = TypeAdapter(tuple[Seat, ...])
+
+
+@dataclass(frozen=True)
+class Room:
+    """The seats of a roster, in the order of names."""
+
+    seats: tuple[Seat, ...]
+
+    @staticmethod
+    def of(disclosed: Mapping[str, Disclosed]) -> "Room":
+        """The room of the hospitals that answered the roll call."""
+        return Room(tuple(seat_of(name, disclosed[name]) for name in sorted(disclosed)))
+
+    def to_json(self) -> str:
+        """The room as it travels and is kept."""
+        return canonical_json([seat.model_dump(exclude_defaults=True) for seat in self.seats])
+
+    @staticmethod
+    def from_json(text: str) -> "Room":
+        """The room that `to_json` wrote; anything else raises ValueError."""
+        return Room(_SEATS.validate_json(text))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hospitals."""
+        return tuple(seat.hospital for seat in self.seats)
+
+    @property
+    def patients(self) -> int:
+        """All patients of the study."""
+        return sum(seat.patients for seat in self.seats)
+
+    @property
+    def most_of_smaller_class(self) -> int:
+        """The largest size that the smaller class can have, in total, after what was disclosed."""
+        events = sum(s.patients if s.events is None else s.events for s in self.seats)
+        others = sum(s.patients if s.events is None else s.patients - s.events for s in self.seats)
+        return min(events, others, self.patients // 2)
+
+    def fewest(self, study: Study, split: str, training: bool, known: tuple[str, ...] = ()) -> int:
+        """A number that the row set of a split surely reaches in total.
+
+        Folds are dealt within each hospital so that their sizes differ by one at the most.
+
+        Parameters
+        ----------
+        known
+            Columns that must all be known; those who lack one may all be in this row set.
+        """
+        folds = max(study.validation.folds, 1)
+        total = 0
+        for seat in self.seats:
+            lacking = sum(seat.patients - seat.without_missing(column) for column in known)
+            if split.startswith(KFOLD):
+                rows = seat.patients - -(-seat.patients // folds) if training else seat.patients // folds
+            elif split == FINAL:
+                rows = seat.patients
+            else:
+                rows = seat.patients * (split.endswith(f"/{seat.hospital}") is not training)
+            total += max(0, rows - lacking)
+        return total
+
+
+def seat_of(hospital: str, said: Disclosed) -> Seat:
+    """The seat that a hospital's answer to the roll call makes."""
+    return Seat(
+        hospital=hospital,
+        patients=said.patients or 0,
+        events=said.events,
+        missing=said.missing,
+        key=said.key or "",
+        signature=said.signature or "",
+    )
+
+
+def fewest_of(roster: Mapping[str, str]) -> int:
+    """How many of an approved roster must be in the room: more than two thirds, and three."""
+    return max(FEWEST_HOSPITALS, 2 * len(roster) // 3 + 1)
+
+
+def roster_hash(roster: Mapping[str, str]) -> str:
+    """SHA-256 of names and fingerprints: what an approval is tied to."""
+    return hashlib.sha256(canonical_json(dict(roster)).encode()).hexdigest()

@@ -1,0 +1,26 @@
+"""What a secure sum refuses, in words a person can act on."""
+
+from common.errors import HepafedError
+
+
+class SecureSumRefused(HepafedError):
+    """A step that would be unsafe or wrong; `hospital` names whose message it was, where it was somebody's."""
+
+    def __init__(self, text: str, hospital: str | None = None) -> None:
+        super().__init__(text)
+        self.hospital = hospital
+
+
+class ValuesTooLarge(SecureSumRefused):
+    """A hospital's values do not fit the scales; nothing was masked, and the question can be asked again.
+
+    `magnitudes` is what the hospital may send in clear instead: its `fixed_point.Exponents` as bytes.
+    """
+
+    def __init__(self, text: str, magnitudes: bytes) -> None:
+        super().__init__(text)
+        self.magnitudes = magnitudes
+
+
+class TooFewHospitals(SecureSumRefused):
+    """Fewer hospitals than the threshold: the round stays closed."""
