@@ -18,9 +18,11 @@ from common.errors import Code, HospitalError
 from common.masking import Asking, Said, Step
 from common.query import Query
 from common.secure_sum.agreement import Agreement
-from common.secure_sum.fixed_point import Exponents, Grouping, magnitudes
+from common.secure_sum.encoding import pack
+from common.secure_sum.fixed_point import Exponents
 from common.secure_sum.participant import Participant
-from common.secure_sum.refusals import SecureSumRefused, ValuesTooLarge
+from common.secure_sum.refusals import SecureSumRefused
+from common.secure_sum.wide import GROUPING, MASKED, scales_of, to_digits
 from common.study import Study
 from common.wire import Reply
 
@@ -73,7 +75,7 @@ class SecureSums:
             raise HospitalError(Code.SECURE_SUM, str(refused)) from None
 
     def masked(self, query: Query, asking: Asking, sums: Mapping[str, np.ndarray], clear: bytes) -> Reply:
-        """The reply to a question: its sums under masks, or their magnitudes where no scales fit yet.
+        """The reply to a question: its sums under masks, and their shapes.
 
         Parameters
         ----------
@@ -83,20 +85,15 @@ class SecureSums:
         participant = self._participant(asking.agreement)
         if asking.agreement.hospitals != tuple(sorted(query.roster)):
             raise HospitalError(Code.SECURE_SUM, "the question's roster is not the one that the keys are for")
-        groupings = {name: grouping_of(array.shape) for name, array in sums.items()}
         try:
             if asking.parts:
                 participant.receive(asking.parts)
-            own = magnitudes(sums, groupings)
-            scales = _scales(asking.scales) if asking.scales else None
-            if scales is None or not own.same_groups(scales):
-                return Reply(clear, Said.MAGNITUDES, own.packed)
-            masked = participant.mask(asking.round_number, query.question, sums, scales, groupings)
-        except ValuesTooLarge as large:
-            return Reply(clear, Said.MAGNITUDES, large.magnitudes)
+            digits = to_digits(sums, self.store.secret("digits"), query.question)
+            scales, groupings = scales_of(digits), dict.fromkeys(digits, GROUPING)
+            masked = participant.mask(asking.round_number, query.question, digits, scales, groupings)
         except SecureSumRefused as refused:
             raise HospitalError(Code.SECURE_SUM, str(refused)) from None
-        return Reply(clear, Said.MASKED, masked)
+        return Reply(clear, Said.MASKED, pack(MASKED, scales.packed, masked))
 
     def _participant(self, agreement: Agreement) -> Participant:
         self._check(agreement)
@@ -147,14 +144,6 @@ def check_may_be_unmasked(site: Site, study: Study, query: str) -> None:
             f"query {query!r} came without masks: only a study with privacy.secure_sum: false may ask so, and only "
             "where site.yaml allows it (policy: unmasked_sums: true)",
         )
-
-
-def grouping_of(shape: tuple[int, ...]) -> Grouping:
-    """Which values of an array share a scale: a column's; in a table of products of columns, each its own."""
-    if not shape:
-        return Grouping()
-    square = len(shape) > 1 and shape[-1] == shape[-2]
-    return Grouping(separate=(-2, -1) if square else (-1,))
 
 
 def _scales(packed: bytes) -> Exponents:

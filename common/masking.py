@@ -19,7 +19,6 @@ class Said(StrEnum):
 
     NOTHING = "nothing"  # an answer without masks: a roll call, a copy for the hospital itself, or a refusal
     MASKED = "masked"  # the sums under masks
-    MAGNITUDES = "magnitudes"  # powers of two: the question comes again with scales that fit
     STEP = "step"  # keys, parcels or shares
 
 
@@ -51,7 +50,7 @@ class Asking:
     question
         Of the round that is to be revealed; a question itself has its own.
     scales
-        `Exponents.packed`; empty where they are still to be chosen: then magnitudes are asked for.
+        For `reveal`: the shapes that were summed (`Exponents.packed`; the scale is the same for all).
     parts
         By hospital: keys for `deal`, parcels with the first question.
     survivors

@@ -139,7 +139,7 @@ def simulate_command(
         prepare_out,
         simulate,
     )
-    from server.results import NOT_YET_PROTECTED
+    from server.results import ONE_MACHINE
 
     if engine not in ("process", "ray"):
         fail(HepafedError(f"--engine {engine}: write process or ray"))
@@ -150,7 +150,7 @@ def simulate_command(
         prepare_out(out_folder, simulation.folders, resume, overwrite)
     except HepafedError as error:
         fail(error)
-    say(NOT_YET_PROTECTED, "yellow")
+    say(ONE_MACHINE, "yellow")
     say("Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.")
     before = log_ends(simulation)
     for hospital, said in extract_all(simulation, partial(ExtractionProgress, out)).items():

@@ -60,7 +60,6 @@ def check(file: Annotated[Path, typer.Argument(help="The study's file, e.g. stud
     Example: hepafed study check study.yaml
     """
     from deploy.study_words import study_in_words
-    from server.results import NOT_YET_PROTECTED
 
     try:
         study = Study.from_file(file)
@@ -79,7 +78,6 @@ def check(file: Annotated[Path, typer.Argument(help="The study's file, e.g. stud
         say(console, "This version of hepafed cannot run it yet:", style="yellow")
         for line in missing:
             say(console, f"  {line}", style="yellow")
-    say(console, NOT_YET_PROTECTED, style="yellow")
     say(console, f"Hash: {study.hash}")
 
 

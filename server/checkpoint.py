@@ -19,7 +19,7 @@ from common.study import Study
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS studies   (hash TEXT PRIMARY KEY, content TEXT NOT NULL, begun TEXT);
 CREATE TABLE IF NOT EXISTS exchanges (question TEXT NOT NULL, roster TEXT NOT NULL, sums BLOB NOT NULL,
-                                      disclosed TEXT NOT NULL, bytes_up TEXT NOT NULL, scales BLOB NOT NULL,
+                                      disclosed TEXT NOT NULL, bytes_up TEXT NOT NULL,
                                       PRIMARY KEY (question, roster));
 CREATE TABLE IF NOT EXISTS lost      (position INTEGER PRIMARY KEY AUTOINCREMENT, hospital TEXT NOT NULL UNIQUE,
                                       code TEXT NOT NULL, query TEXT NOT NULL);
@@ -30,11 +30,10 @@ _BYTES = TypeAdapter(dict[str, int])
 
 @dataclass(frozen=True)
 class Exchange:
-    """One question that was answered: the total, how many bytes each answer took, and the scales of the masked sum."""
+    """One question that was answered: the total, and how many bytes each answer took."""
 
     total: Total
     bytes_up: dict[str, int]
-    scales: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -96,25 +95,24 @@ class Checkpoint:
     def find(self, question: str, roster: tuple[str, ...]) -> Exchange | None:
         """The exchange in which this roster answered this question, if it has."""
         row = self._database.execute(
-            "SELECT sums, disclosed, bytes_up, scales FROM exchanges WHERE question = ? AND roster = ?",
+            "SELECT sums, disclosed, bytes_up FROM exchanges WHERE question = ? AND roster = ?",
             (question, canonical_json(sorted(roster))),
         ).fetchone()
         if row is None:
             return None
         total = Total(sums=unpack_arrays(row[0]), disclosed=_DISCLOSED.validate_json(row[1]))
-        return Exchange(total=total, bytes_up=_BYTES.validate_json(row[2]), scales=bytes(row[3]))
+        return Exchange(total=total, bytes_up=_BYTES.validate_json(row[2]))
 
     def keep(self, question: str, roster: tuple[str, ...], exchange: Exchange) -> None:
         """Keep an exchange."""
         self._database.execute(
-            "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?, ?)",
             (
                 question,
                 canonical_json(sorted(roster)),
                 pack_arrays(exchange.total.sums),
                 _DISCLOSED.dump_json(exchange.total.disclosed, exclude_defaults=True).decode(),
                 canonical_json(exchange.bytes_up),
-                exchange.scales,
             ),
         )
 

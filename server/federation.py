@@ -112,9 +112,7 @@ class FlowerFederation:
         chain = self._chain(view, *also)
         exchange = self._checkpoint.find(query.question, self.roster)
         replayed = exchange is not None
-        if exchange is not None:
-            self._sums.remember(name, exchange.scales)
-        else:
+        if exchange is None:
             exchange = self._exchange(query, chain)
             self._checkpoint.keep(query.question, self.roster, exchange)
         self._progress.exchanged(replayed)

@@ -10,6 +10,7 @@ import numpy as np
 
 from common.query import SMALLEST_CELL
 from common.splits import APPARENT
+from common.study import Study
 from common.variables import INDICATOR
 from server.evaluation.harmonisation_results import judged_of
 from server.evaluation.performance_results import performance_of
@@ -27,9 +28,9 @@ from server.study_run import QUARTILES, Finished
 
 FORMAT = 1
 PACKAGES = ("hepafed", "flwr", "numpy", "scipy", "scikit-learn", "pandas", "pydantic")
-NOT_YET_PROTECTED = (
-    "Not yet protected: this version computes sums without masks and without the hospitals' gate. Use it on one "
-    "machine, with data that may be together there."
+ONE_MACHINE = (
+    "A simulation on one machine: whoever runs it holds all hospitals' data and keys, and the hospitals' gates run in "
+    "the lower profile. Use it with data that may be together there."
 )
 
 
@@ -45,16 +46,11 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
             "content": json.loads(study.to_json()),
         },
         "seed": study.seed,
-        "protection": {
-            "secure_sums": False,
-            "gate": False,
-            "lower_profile": lower_profile,
-            "statement": NOT_YET_PROTECTED,
-        },
+        "protection": _protection(study, lower_profile),
         "sites": _sites(finished),
         "left_out": {name: code.value for name, code in sorted(present.left_out.items())},
         "lost": [{"hospital": x.hospital, "code": x.code.value, "query": x.query} for x in finished.losses],
-        "flow": flow_in_ranges(present.flow),
+        "flow": flow_in_ranges(finished.counted.flow),
         "cohort": _cohort(finished),
         "pipeline": _pipeline(finished),
         "harmonisation": judged_of(finished.judged),
@@ -74,6 +70,21 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
         ],
         "versions": {package: version(package) for package in PACKAGES},
         "transport": {"engine": engine, **asdict(transport)},
+    }
+
+
+def _protection(study: Study, lower_profile: bool) -> dict[str, Any]:
+    """What kept the hospitals' own sums from the coordinator, and what did not."""
+    said = []
+    if lower_profile:
+        said.append(ONE_MACHINE)
+    if not study.privacy.secure_sum:
+        said.append("The sums were not masked (privacy.secure_sum: false).")
+    return {
+        "secure_sums": study.privacy.secure_sum,
+        "gate": not lower_profile,
+        "lower_profile": lower_profile,
+        "statement": " ".join(said) or "Sums were masked, and every hospital's gate checked every answer.",
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from common import wire
 from common.errors import Code, StudyStopped
-from common.query import FEWEST_HOSPITALS, SMALLEST_CELL, Answer, Disclosed, Query, Total, add
+from common.query import FEWEST_HOSPITALS, Answer, Disclosed, Query
 from common.refusals import in_words
 from common.study import Study
 from server.checkpoint import Begun
@@ -18,7 +18,6 @@ from server.units import stop_at_unit_errors
 NAMES_SHOWN = 8
 MUST_AGREE = ("hepafed", "study", "features settings", "features preprocessing", "features pyradiomics")
 """What changes results or their meaning; other versions of the libraries below change last digits, and are noted."""
-FLOW_STEPS = ("read", "met_criteria", "outcome_known", "in_range", "with_features", "in_cohort")
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,7 @@ class Present:
     """What the roll call found."""
 
     disclosed: dict[str, Disclosed]
-    flow: dict[str, int]
     features: tuple[str, ...]
-    gaps_to_keep: frozenset[str]
     left_out: dict[str, Code]
     bytes_up: dict[str, int]
     notes: tuple[str, ...] = field(default=())
@@ -62,18 +59,14 @@ def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Presen
     hospitals.said |= said
     other_versions = same_versions(said)
     features = same_features(said)
-    total = add(taking_part)
-    stop_at_what_cannot_be(study, total)
-    stop_at_unit_errors(study, total.disclosed)
-    stop_at_rare_levels(study, total)
+    stop_at_what_cannot_be(study, said)
+    stop_at_unit_errors(study, said)
     return Present(
-        disclosed=total.disclosed,
-        flow=dict(zip(FLOW_STEPS, (int(n) for n in total.sums["flow"]), strict=True)),
+        disclosed=said,
         features=features,
-        gaps_to_keep=_gaps_to_keep(total),
         left_out=left_out,
         bytes_up={name: len(packed[name]) for name in sorted(taking_part)},
-        notes=(*other_versions, *_notes_on_absent_columns(study, total.disclosed)),
+        notes=(*other_versions, *_notes_on_absent_columns(study, said)),
     )
 
 
@@ -179,49 +172,21 @@ def _some(names: set[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
-def stop_at_what_cannot_be(study: Study, total: Total) -> None:
-    """Stop at an outcome that nearly all have or have not, an unknown reference, a predictor that nobody has."""
-    if total.sums["classes"].min() < SMALLEST_CELL:
-        column = study.outcome_columns()[-1]
-        raise StudyStopped(
-            f"fewer than {SMALLEST_CELL} patients in total have, or have not, the outcome {column}: "
-            "there is nothing to model; check the outcome's column and the cohort's criteria"
-        )
+def stop_at_what_cannot_be(study: Study, disclosed: Mapping[str, Disclosed]) -> None:
+    """Stop at an unknown reference and at a predictor that nobody has."""
     reference = study.harmonisation.reference
-    if reference is not None and reference not in total.disclosed:
+    if reference is not None and reference not in disclosed:
         raise StudyStopped(
             f"harmonisation.reference: {reference} is none of the hospitals that take part "
-            f"({', '.join(sorted(total.disclosed))})"
+            f"({', '.join(sorted(disclosed))})"
         )
-    said = total.disclosed.values()
+    said = disclosed.values()
     nowhere = [c for c in study.predictors.clinical if all(f.missing.get(c) == f.patients for f in said)]
     if nowhere:
         raise StudyStopped(
             f"predictors.clinical: no hospital knows a value of {', '.join(nowhere)}: mend the name in study.yaml "
             "(each hospital's own log names columns that look alike), or take it out"
         )
-
-
-def stop_at_rare_levels(study: Study, total: Total) -> None:
-    """Stop where a shared batch level is at fewer than three hospitals: its sums would be theirs alone."""
-    levels = [(v, level) for v in study.harmonisation.levels for level in study.variable(v).levels or []]
-    rare = [
-        f"{level} of {variable}: {int(hospitals)}"
-        for (variable, level), hospitals in zip(levels, total.sums["hospitals_with_level"], strict=True)
-        if 0 < hospitals < FEWEST_HOSPITALS
-    ]
-    if rare:
-        raise StudyStopped(
-            f"harmonisation.batch: a level must be at {FEWEST_HOSPITALS} hospitals or more, or its sums would be a "
-            f"hospital's own ({'; '.join(rare)}). Merge levels under variables, or take batch: hospital"
-        )
-
-
-def _gaps_to_keep(total: Total) -> frozenset[str]:
-    """Features that every hospital lacks for ten patients and more, or for nobody: ComBat may count these singly."""
-    names = sorted(next(iter(total.disclosed.values())).features)
-    kept = (total.sums["feature_gaps"] > 0) & (total.sums["hospitals_with_few_gaps"] == 0)
-    return frozenset(name for name, keep in zip(names, kept, strict=True) if keep)
 
 
 def _notes_on_absent_columns(study: Study, disclosed: Mapping[str, Disclosed]) -> list[str]:

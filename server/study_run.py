@@ -13,6 +13,7 @@ from common.refusals import ALIKE
 from common.splits import FINAL, schemes_of
 from common.study import Study
 from server.checkpoint import Begun, Checkpoint, Loss
+from server.cohort_counts import Counted, count_cohort
 from server.evaluation.calibration import Calibration, calibrate
 from server.evaluation.discrimination import Discrimination, discriminate
 from server.evaluation.harmonisation import EXCHANGES, Judged, judge_harmonisation
@@ -36,6 +37,7 @@ class Finished:
 
     study: Study
     present: Present
+    counted: Counted
     roster: tuple[str, ...]
     splits: tuple[str, ...]
     losses: tuple[Loss, ...]
@@ -119,6 +121,8 @@ def _conduct(
     study: Study, federation: FlowerFederation, present: Present, losses: tuple[Loss, ...], progress: Progress
 ) -> Finished:
     """The study itself, in straight-line code."""
+    progress.phase("count patients", 1)
+    counted = count_cohort(federation, study, present.features)
     if study.features is not None and study.features.stability is not None:
         progress.phase("stability of features", STABILITY_EXCHANGES)
     stable = measure_stability(federation, study, present.features)
@@ -126,7 +130,7 @@ def _conduct(
     progress.phase(
         "impute, harmonise, scale", 2 + 2 * (study.imputation.method == "regression") + rounds_of(study)
     )
-    prepared = prepare(federation, study, features, _gaps_to_keep(study, present))
+    prepared = prepare(federation, study, features, _gaps_to_keep(study, counted))
     if prepared.harmonised is not None:
         progress.phase("judge the harmonisation", EXCHANGES)
     judged = judge_harmonisation(federation, study, prepared, present.disclosed)
@@ -150,6 +154,7 @@ def _conduct(
     return Finished(
         study=study,
         present=present,
+        counted=counted,
         roster=federation.roster,
         splits=federation.splits,
         losses=losses,
@@ -166,10 +171,10 @@ def _conduct(
     )
 
 
-def _gaps_to_keep(study: Study, present: Present) -> frozenset[str]:
+def _gaps_to_keep(study: Study, counted: Counted) -> frozenset[str]:
     """Features that ComBat counts singly; CovBat and shared levels need complete rows, so there all is imputed."""
     complete_rows = study.harmonisation.method == "covbat" or study.harmonisation.levels
-    return frozenset() if complete_rows else present.gaps_to_keep
+    return frozenset() if complete_rows else counted.gaps_to_keep
 
 
 def _harmonising_steps(federation: FlowerFederation, prepared: Prepared) -> tuple[View, ...]:

@@ -162,6 +162,7 @@ _LEARNT = Declared(width=_phases, times=_habitat_iterations)
 
 DECLARED: Mapping[str, Declared] = {
     "roll_call": Declared(),
+    "cohort_counts": Declared(),
     "moments": Declared(times=_times(5)),
     "complete_rows": Declared(times=_clinical_columns),
     "cross_products": Declared(width=lambda _, asked, __: len(asked.predictors), known=_targets_known),

@@ -11,7 +11,7 @@ def questions_of(study: Study) -> tuple[str, ...]:
     features = study.features
     if features is not None and features.to_be_learnt():
         return ("roll_call", *LEARNING)
-    asked = ["roll_call", "moments"]
+    asked = ["roll_call", "cohort_counts", "moments"]
     if features is not None and features.stability is not None:
         asked += ["stability_counts", "stability_sums"]
     if study.imputation.method == "regression":

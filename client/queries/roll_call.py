@@ -23,9 +23,6 @@ from common.query import (
 from common.study import Study
 from harmonization.leakage import outcome_in_disguise
 
-SMALLEST_GAP = 10
-"""Fewer missing values of a feature at one hospital are imputed before ComBat: an n of its own would tell."""
-
 
 class RollCall(Parameters):
     """The study itself travels with the roll call."""
@@ -37,25 +34,13 @@ class RollCall(Parameters):
     "roll_call",
     RollCall,
     leaves="In clear: number of patients and events, missing values a column (5 and more), scanner models of five "
-    "patients and more, column names, medians to two digits, software versions. As sums: patients by class and left "
-    "by each criterion, gaps, batch levels.",
+    "patients and more, column names, medians to two digits, software versions, the hospital's public key.",
 )
 def roll_call(rows: Rows, _: RollCall) -> Answer:
     """Answer the roll call of a study."""
     cohort = rows.cohort
     _refuse_the_outcome_as_covariate(rows)
-    by_name = np.argsort(cohort.feature_names)
-    gaps = np.isnan(cohort.features).sum(axis=0)[by_name]
     return Answer(
-        sums={
-            "classes": np.array(
-                [(rows.members.strata == k).sum() for k in range(_classes(rows))], dtype=np.float64
-            ),
-            "flow": np.array(list(cohort.flow.values()), dtype=np.float64),
-            "feature_gaps": gaps.astype(np.float64),
-            "hospitals_with_few_gaps": ((gaps > 0) & (gaps < SMALLEST_GAP)).astype(np.float64),
-            "hospitals_with_level": _levels_here(rows),
-        },
         disclosed=Disclosed(
             hospital=rows.site.name,
             patients=len(cohort.ids),
@@ -74,22 +59,6 @@ def _scanners(rows: Rows) -> tuple[str, ...]:
     counts = Counter(name for name in rows.cohort.scanner if name and re.fullmatch(SCANNER_NAME, name))
     often = [name for name, count in counts.most_common(MOST_SCANNERS) if count >= SMALLEST_CELL]
     return tuple(sorted(often))
-
-
-def _classes(rows: Rows) -> int:
-    """How many classes the outcome has; an event is there or not."""
-    if rows.study.outcome.kind != "multiclass":
-        return 2
-    return len(rows.study.variable(rows.study.outcome_columns()[0]).levels or [])
-
-
-def _levels_here(rows: Rows) -> np.ndarray:
-    """1 for every level of the batch variables that this hospital has, one variable after the other."""
-    here = [
-        np.isin(np.arange(rows.number_of_levels(variable)), rows.members.levels(variable)).astype(np.float64)
-        for variable in rows.study.harmonisation.levels
-    ]
-    return np.concatenate(here) if here else np.zeros(0)
 
 
 def _refuse_the_outcome_as_covariate(rows: Rows) -> None:

@@ -24,14 +24,7 @@ class QueryKind:
 def queries(results: Mapping[str, Any]) -> list[QueryKind]:
     """The roll call, then one row a kind and class of query, in the order in which they were first asked."""
     title, holds = words.query("roll_call")
-    flow = (
-        ("classes", "one each"),
-        ("feature_gaps", "one a feature"),
-        ("flow", shape([len(results["flow"])])),
-        ("hospitals_with_few_gaps", "one a feature"),
-        ("hospitals_with_level", "one a batch level"),
-    )
-    rows = [QueryKind("roll_call", title, holds, "in clear; masked total", 1, flow, "")]
+    rows = [QueryKind("roll_call", title, holds, "in clear", 1, (), "")]
     kinds: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for asked in results["exchanges"]["asked"]:
         kinds.setdefault((asked["query"], asked["class"]), []).append(asked)

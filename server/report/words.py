@@ -44,9 +44,13 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "roll_call": (
             "Roll call",
             "In clear, about the hospital: number of patients and events, missing values per column (5 or more), "
-            "scanner models (of 5 patients or more), column names, medians to two digits, software versions. As "
-            "sums: patients with and without the outcome and after each step of the patient flow; for each image "
-            "feature, missing values and hospitals with few of them; hospitals that have each batch level.",
+            "scanner models (of 5 patients or more), column names, medians to two digits, software versions, "
+            "the hospital's public key.",
+        ),
+        "cohort_counts": (
+            "Numbers of patients",
+            "Patients with and without the outcome and after each step of the patient flow; for each image feature, "
+            "missing values and hospitals with few of them; hospitals that have each batch level.",
         ),
         "moments": (
             "Means and spreads",

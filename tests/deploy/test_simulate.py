@@ -50,7 +50,7 @@ def first(demo: Path) -> Path:
     out = demo.parent / "first"
     ran = hepafed("simulate", demo / "study.yaml", "--sites", demo, "--out", out)
     assert ran.returncode == 0, ran.stderr
-    assert "not yet protected" in ran.stdout.lower()
+    assert "holds all hospitals' data and keys" in ran.stdout
     assert str(out / "report.html") in ran.stdout
     return out
 
