@@ -32,7 +32,7 @@ from client.view_bytes import read_views
 from client.withdrawal import withdrawn
 from common import wire
 from common.errors import Code, HospitalError, StudyError
-from common.masking import Asking, Said, read_asking
+from common.masking import Asking, Said, Step, read_asking
 from common.query import Answer, Query, canonical_json
 from common.room import PURPOSE, seat_of
 from common.secure_sum.refusals import SecureSumRefused
@@ -75,9 +75,13 @@ def respond(whereabouts: Whereabouts, content: RecordDict) -> Reply:
         with closing(Store(site.own)) as store:
             identity = Identity.open(site.own)
             asking = _asking(content)
-            if asking is not None and asking.step is not None:  # keys and shares: no figure of any patient
-                return Reply(wire.answer_to_bytes(Answer()), Said.STEP, _step(site, store, identity, asking))
             ledger = Ledger(store, identity)
+            if asking is not None and asking.step is not None:  # keys and shares: no figure of any patient
+                content_of_step = _step(site, store, identity, asking)
+                if asking.step is Step.REVEAL:
+                    agreed = asking.agreement
+                    ledger.unmasking(agreed.study, asking.question, agreed.hospitals, content_of_step)
+                return Reply(wire.answer_to_bytes(Answer()), Said.STEP, content_of_step)
             reply, leaving = _leaving(site, store, identity, content, asking, log)
             # Every answer that leaves passes here: gate, then mask, then ledger, then sending.
             ledger.sent(ledger.prepare(leaving))
@@ -94,9 +98,10 @@ def _leaving(
     try:
         query, views, room = _read(content)
         study = _study(query, store)
-        packed, thresholds = _answer_once(site, store, study, query, views, room, log)
         if asking is None:
             check_may_be_unmasked(site, study, query.name)
+        packed, thresholds = _answer_once(site, store, study, query, views, room, log)
+        if asking is None:
             reply = Reply(packed)
         else:
             answer = wire.answer_from_bytes(packed)

@@ -38,6 +38,8 @@ class Kind(StrEnum):
     REFUSAL = "refusal"
     SENT = "sent"
     """The answer of an earlier entry was handed over for sending."""
+    UNMASKING = "unmasking"
+    """Shares that open the total of a question over the whole roster."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,14 @@ class Ledger:
             if not execute("SELECT 1 FROM ledger_answers WHERE digest = ?", what["unmasked"]).fetchone():
                 execute("INSERT INTO ledger_answers VALUES (?, ?)", what["unmasked"], leaving.answer)
             return self._append(execute, Kind.ANSWER, **what)
+
+    def unmasking(self, study: str, question: str, roster: tuple[str, ...], shares: bytes) -> None:
+        """Write down that shares are about to leave which open the total of a question."""
+        digest = hashlib.sha256(shares).hexdigest()
+        with self._store.transaction() as execute:
+            self._append(
+                execute, Kind.UNMASKING, study=study, question=_printable(question), roster=roster, digest=digest
+            )
 
     def sent(self, number: int) -> None:
         """Write down that the answer of an entry was handed over for sending."""

@@ -29,6 +29,8 @@ from common.wire import Reply
 TABLE = """CREATE TABLE IF NOT EXISTS secure_sums (run TEXT NOT NULL, part TEXT NOT NULL, content BLOB NOT NULL,
     PRIMARY KEY (run, part))"""
 MOST_REMEMBERED = 64
+MOST_RUNS = 500
+"""Sets of keys that are made in a store: a coordinator needs one for 256 questions, and one for each resumption."""
 NOTHING_TO_MASK = frozenset({"roll_call", "own_copy"})
 """Figures in clear alone, or no answer at all."""
 
@@ -101,6 +103,7 @@ class SecureSums:
         known = _PARTICIPANTS.get(key)
         if known is None:
             self.store.run(TABLE)
+            self._refuse_one_run_too_many(agreement.run)
             rows = self.store.all("SELECT part, content FROM secure_sums WHERE run = ?", agreement.run)
             diary = _Diary(agreement.run)
             diary.store = self.store
@@ -114,6 +117,15 @@ class SecureSums:
                 _PARTICIPANTS.popitem(last=False)
         known[1].store = self.store
         return known[0]
+
+    def _refuse_one_run_too_many(self, run: str) -> None:
+        found = self.store.first("SELECT count(DISTINCT run) FROM secure_sums WHERE run != ?", run)
+        if found is not None and found[0] >= MOST_RUNS:
+            raise HospitalError(
+                Code.SECURE_SUM,
+                f"{found[0]} sets of keys were made here already, no study needs so many: ask the coordinator what "
+                "happened before more are made",
+            )
 
     def _check(self, agreement: Agreement) -> None:
         """HospitalError unless this is the approved study and the approved hospitals with their approved keys."""

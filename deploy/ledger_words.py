@@ -36,10 +36,14 @@ def lines_of(store: Store, entries: list[Entry]) -> list[Line]:
     sent = {entry.of for entry in entries if entry.kind is Kind.SENT}
     names = {study: _name(store, study) for study in {entry.study for entry in entries}}
     return [
-        Line(entry, names[entry.study], "sent" if entry.number in sent else "prepared")
-        for entry in entries
-        if entry.kind is not Kind.SENT
+        Line(entry, names[entry.study], _state(entry, sent)) for entry in entries if entry.kind is not Kind.SENT
     ]
+
+
+def _state(entry: Entry, sent: set[int]) -> str:
+    if entry.kind is Kind.UNMASKING:
+        return ""
+    return "sent" if entry.number in sent else "prepared"
 
 
 def print_lines(console: Console, lines: list[Line]) -> None:
@@ -116,6 +120,8 @@ def _summary(sums: dict[str, np.ndarray]) -> Table:
 def _what(entry: Entry, listed: int | None = None) -> str:
     if entry.kind is Kind.REFUSAL:
         return f"refused: {entry.code}"
+    if entry.kind is Kind.UNMASKING:
+        return "shares that open the total of the question above, over the whole roster"
     if entry.kind is Kind.REPETITION:
         return f"the same bytes as in entry {entry.of}"
     clear = f"in clear: {', '.join(entry.in_clear)}" if entry.in_clear else ""

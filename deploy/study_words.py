@@ -1,10 +1,10 @@
 """A study in plain words: what it asks of the hospitals, and what can be learned about each of them."""
 
+from client.site import SMALLEST_HOSPITAL
 from common.outcomes import BinaryOutcome, MulticlassOutcome, Outcome
+from common.query import SMALLEST_ROW_SET
 from common.study import Study
 
-_FEWEST_IN_TOTAL = 30
-_SMALLEST_HOSPITAL = 10
 _FITTED = {"logistic": "logistic regression", "multinomial": "multinomial regression", "cox": "Cox regression"}
 
 
@@ -155,17 +155,17 @@ def _thresholds(study: Study) -> str:
         study.validation.leave_one_hospital_out or study.harmonisation.reference or not study.privacy.secure_sum
     )
     lines = [f"{'four' if alone else 'three'} hospitals or more, each with {minimum} patients or more"]
-    if minimum < _SMALLEST_HOSPITAL:
-        lines.append(f"below {_SMALLEST_HOSPITAL}: only where a hospital's own site.yaml lowers its floor")
+    if minimum < SMALLEST_HOSPITAL:
+        lines.append(f"below {SMALLEST_HOSPITAL}: only where a hospital's own site.yaml lowers its floor")
     if columns is None:
-        lines.append(f"{_FEWEST_IN_TOTAL} patients or more in every training set, and 3 × (columns + 1) or more")
+        lines.append(f"{SMALLEST_ROW_SET} patients or more in every training set, and 3 × (columns + 1) or more")
         return "\n".join(lines)
     lines.append(
-        f"{max(_FEWEST_IN_TOTAL, 3 * (columns + 1))} patients or more in every training set, for {columns} columns"
+        f"{max(SMALLEST_ROW_SET, 3 * (columns + 1))} patients or more in every training set, for {columns} columns"
     )
     if alone:
         lines.append(
-            f"{max(_SMALLEST_HOSPITAL, 3 * (columns + 1))} or more in each hospital, as its sums stand alone"
+            f"{max(SMALLEST_HOSPITAL, 3 * (columns + 1))} or more in each hospital, as its sums stand alone"
         )
     return "\n".join(lines)
 

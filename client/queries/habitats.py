@@ -22,6 +22,9 @@ LARGEST_INTENSITY = 1e6
 SMALLEST_SPREAD = 1e-6
 WORST_CONDITION = 1e8
 
+SMALLEST_SHARE = 1e-9
+"""A voxel belongs to a habitat a little from this probability on."""
+
 
 class HabitatMoments(Parameters):
     """Where intensities are centred, a number a phase."""
@@ -117,13 +120,13 @@ def habitat_mixture(rows: Rows, asked: HabitatMixture) -> Answer:
     for voxels in _voxels(rows):
         joint = log_joint(voxels, asked.centres, asked.covariances, asked.shares)
         shared = responsibilities(joint) / len(voxels)
-        present += np.bincount(joint.argmax(axis=1), minlength=number) > 0
+        present += shared.max(axis=0) * len(voxels) > SMALLEST_SHARE
         weight += shared.sum(axis=0)
         fit += np.logaddexp.reduce(joint, axis=1).mean()
         deviation = voxels[:, None, :] - asked.centres
         first += np.einsum("nk,nkp->kp", shared, deviation)
         second += np.einsum("nk,nkp,nkq->kpq", shared, deviation, deviation)
-    return Answer(sums={"fit": fit} | _of_enough_patients(present, weight=weight, first=first, second=second))
+    return Answer(sums=_of_enough_patients(present, fit=fit, weight=weight, first=first, second=second))
 
 
 def _habitats(rows: Rows) -> Habitats:
@@ -162,9 +165,13 @@ def _refuse_unless(fits: bool) -> None:
 
 
 def _of_enough_patients(present: np.ndarray, **sums: np.ndarray) -> dict[str, np.ndarray]:
-    """The sums of the habitats that five patients and more have a voxel in; zeros for the others."""
-    enough = present >= SMALLEST_CELL
-    kept = {
-        name: np.where(enough.reshape([-1] + [1] * (value.ndim - 1)), value, 0.0) for name, value in sums.items()
-    }
-    return {"hospitals": enough.astype(np.float64), **kept}
+    """The sums, if every habitat has voxels of nobody or of five patients and more; else zeros for all habitats.
+
+    Zeros for one habitat alone would say what it holds: what the others lack.
+    """
+    if ((present > 0) & (present < SMALLEST_CELL)).any():
+        return {
+            "hospitals": np.zeros(len(present)),
+            **{name: np.zeros_like(value) for name, value in sums.items()},
+        }
+    return {"hospitals": (present > 0).astype(np.float64), **sums}
