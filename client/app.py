@@ -33,7 +33,7 @@ from client.withdrawal import withdrawn
 from common import wire
 from common.errors import Code, HospitalError, StudyError
 from common.masking import Asking, Said, Step, read_asking
-from common.query import Answer, Query, canonical_json
+from common.query import ROLL_CALL, Answer, Query, canonical_json
 from common.room import PURPOSE, seat_of
 from common.secure_sum.refusals import SecureSumRefused
 from common.study import Study
@@ -175,7 +175,7 @@ def _answer_once(
     thresholds = gate.check(rows, asked, admitted, answered.under_another_roster)
     answer = kind.answer(rows, asked)
     gate.check_answer(rows, answer)
-    if query.name == gate.ROLL_CALL:
+    if query.name == ROLL_CALL:
         answer = _signed(site, study, answer)
     packed = wire.answer_to_bytes(_once_in_clear(answer, store, query))
     store.keep_answer(study.hash, query.question, roster, packed, site.single_hospital_sums)

@@ -28,13 +28,10 @@ from client.rows import Rows
 from client.site import Site
 from client.store import Store
 from common.errors import Code, HospitalError
-from common.query import FEWEST_HOSPITALS, Answer, Query, View, canonical_json
+from common.query import FEWEST_HOSPITALS, ROLL_CALL, WITHOUT_SUMS, Answer, Query, View, canonical_json
 from common.room import Room
 from common.study import Study
 
-ROLL_CALL = "roll_call"
-NOTHING_LEAVES = frozenset({"own_copy"})
-"""Queries whose answer is empty: no sum is behind them that patients could be too few for."""
 VIEWS_IN_PARAMETERS = ("after", "harmonised")
 Thresholds = Mapping[str, int | float | str]
 
@@ -145,7 +142,7 @@ def check(rows: Rows, asked: Any, admitted: Admitted, another: bool) -> Threshol
         )
     check_own_seat(room, rows.site.name, len(rows.cohort.ids))
     roster = canonical_json(sorted(query.roster))
-    if query.name in NOTHING_LEAVES:
+    if query.name in WITHOUT_SUMS:
         return {"patients here": len(rows.cohort.ids)}
     held = check_row_sets(rows, asked, about, room)
     if another or query.disclosure == "single hospital":

@@ -5,6 +5,7 @@ import numpy as np
 from client.cohort.samples import LANDMARKS, VOXELS, read_samples, sampled_now
 from client.rows import Rows
 from common.errors import Code, HospitalError
+from common.query import ROLL_CALL
 from common.study import Study
 
 ASKED = {LANDMARKS: ("nyul_landmarks",), VOXELS: ("habitat_moments", "habitat_clusters", "habitat_mixture")}
@@ -24,7 +25,7 @@ def refuse_beyond_preparation(name: str, study: Study, answered: int) -> None:
     features = study.features
     if features is None or not features.to_be_learnt():
         return
-    if name not in ("roll_call", *ASKED[sampled_now(features)]):
+    if name not in (ROLL_CALL, *ASKED[sampled_now(features)]):
         raise HospitalError(
             Code.BAD_PARAMETERS,
             f"query {name!r}: {', '.join(features.to_be_learnt())} of the study are still to be learnt, and nothing "

@@ -16,7 +16,7 @@ from client.site import Site
 from client.store import Store
 from common.errors import Code, HospitalError
 from common.masking import Asking, Said, Step
-from common.query import Query
+from common.query import WITHOUT_SUMS, Query
 from common.secure_sum.agreement import Agreement
 from common.secure_sum.encoding import pack
 from common.secure_sum.fixed_point import Exponents
@@ -31,8 +31,6 @@ TABLE = """CREATE TABLE IF NOT EXISTS secure_sums (run TEXT NOT NULL, part TEXT 
 MOST_REMEMBERED = 64
 MOST_RUNS = 500
 """Sets of keys that are made in a store: a coordinator needs one for 256 questions, and one for each resumption."""
-NOTHING_TO_MASK = frozenset({"roll_call", "own_copy"})
-"""Figures in clear alone, or no answer at all."""
 
 
 class _Diary:
@@ -148,7 +146,7 @@ def check_may_be_unmasked(site: Site, study: Study, query: str) -> None:
 
     In the lower profile a question may come without masks: nothing leaves the machine.
     """
-    if query in NOTHING_TO_MASK or site.lower_profile:
+    if query in WITHOUT_SUMS or site.lower_profile:
         return
     if study.privacy.secure_sum or not site.unmasked_sums:
         raise HospitalError(

@@ -94,6 +94,8 @@ def demo_data(
             write_hospitals(folder, sites, count, seed, images=images, say=status.update)
     except HepafedError as error:
         fail(error)
+    except OSError as error:
+        fail(HepafedError(f"{error.filename}: {error.strerror}; name a folder that you may write to"))
     out.print(f"{sites} synthetic hospitals and study.yaml are in {folder}", highlight=False, soft_wrap=True)
     if images:
         say(f"{folder / 'ultrasound'} holds one more, with ultrasound, and a study.yaml of its own")
@@ -150,6 +152,8 @@ def simulate_command(
         prepare_out(out_folder, simulation.folders, resume, overwrite)
     except HepafedError as error:
         fail(error)
+    except OSError as error:
+        fail(HepafedError(f"{error.filename}: {error.strerror}; --out names a folder that you may write to"))
     say(ONE_MACHINE, "yellow")
     say("Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.")
     before = log_ends(simulation)

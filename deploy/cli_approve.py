@@ -1,8 +1,9 @@
 """`hepafed site approve`, `revoke` and `withdraw`: what a hospital agrees to, and how it takes that back."""
 
 import getpass
+from collections.abc import Mapping
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import HepafedError
+from common.query import FEWEST_HOSPITALS
 from deploy.terminal import fail, say
 
 if TYPE_CHECKING:
     from client.site import Site
+    from common.study import Study
     from deploy.rehearsal import Rehearsed
 
 REFUSED = 2
@@ -67,6 +70,7 @@ def approve(
     until = None if ethics_until is None else ethics_until.date()
     try:
         read, hospitals, site = Study.from_file(study), read_roster(roster), _site(folder)
+        _refuse_what_cannot_run(read, hospitals, until)
         check_own_seat(hospitals, site.name, Identity.open(site.own).fingerprint)
         _show(console, approval_in_words(read, site, hospitals, ethics, until))
         if dry_run:
@@ -80,10 +84,26 @@ def approve(
             record(store, given)
     except HepafedError as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}; hepafed needs to write to this hospital's own_folder")
     say(
         console,
         f"Approved: {read.study} ({read.hash[:12]}…) by {by}. To take it back: hepafed site revoke {read.study}",
     )
+
+
+def _refuse_what_cannot_run(study: "Study", roster: Mapping[str, str], until: date | None) -> None:
+    """An approval under which nothing could ever be answered is a mistake."""
+    if until is not None and until < datetime.now(UTC).date():
+        fail(
+            f"--ethics-until {until} is past: nothing would be answered; give the last day of the vote that holds"
+        )
+    alone = study.validation.leave_one_hospital_out or study.harmonisation.reference is not None
+    if alone and len(roster) <= FEWEST_HOSPITALS:
+        fail(
+            f"the study derives sums of single hospitals, for which {FEWEST_HOSPITALS + 1} hospitals are needed; the "
+            f"roster has {len(roster)}: add hospitals, or set validation.leave_one_hospital_out: false"
+        )
 
 
 def revoke(
@@ -106,6 +126,8 @@ def revoke(
             found = take_back(store, name)
     except HepafedError as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}; hepafed needs to write to this hospital's own_folder")
     if not found:
         fail(f"{study}: no approval of a study of this name or hash that still holds; nothing was changed")
     for study_hash in found:
@@ -140,6 +162,8 @@ def withdraw(
             leave_out(store, patient)
     except HepafedError as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}; hepafed needs to write to this hospital's own_folder")
     say(
         Console(),
         f"{patient} has withdrawn: in no query from now on. Studies that are running with this patient stop",

@@ -30,6 +30,7 @@ def extract(
     csv: Annotated[
         Path | None, typer.Option(help="Also write the features as a table for this hospital's own use.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the table if there is one.")] = False,
 ) -> None:
     """Compute the features that a study asks for, from this hospital's images. Nothing leaves the hospital.
 
@@ -46,18 +47,29 @@ def extract(
     from client.extraction_run.table import write_table
     from client.site import open_site
     from common.study import Study
+    from deploy.computed_features import check_predictors
     from deploy.extraction_progress import ExtractionProgress
 
     if not folder.is_dir():
         fail(
             f"{folder}: there is no such folder; name the hospital's folder, which holds patients.csv and images/"
         )
+    if csv is not None and csv.exists() and not overwrite:
+        fail(f"{csv} is there already; name another file with --csv, or add --overwrite to replace it")
+    if csv is not None and not csv.resolve().parent.is_dir():
+        fail(f"{csv}: there is no folder {csv.resolve().parent}; name a file in a folder that exists")
     console = Console()
     try:
         read = Study.from_file(study)
+        check_predictors(read)
         site = open_site(folder.resolve())
         with ExtractionProgress(console) as progress:
             done = extract_hospital(site, read, Asked(processes, minutes, again), progress.watch)
+        if csv is not None and csv.resolve() in (
+            site.folder / site.file.patients,
+            site.folder / site.file.features,
+        ):
+            fail(f"{csv} is one of the hospital's own files, which are only read: name another file with --csv")
         if csv is not None:
             write_table(site, read, done.with_features, csv)
     except HepafedError as error:

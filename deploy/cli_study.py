@@ -59,12 +59,14 @@ def check(file: Annotated[Path, typer.Argument(help="The study's file, e.g. stud
 
     Example: hepafed study check study.yaml
     """
+    from deploy.computed_features import check_predictors
     from deploy.study_words import study_in_words
 
     try:
         study = Study.from_file(file)
+        check_predictors(study)
     except StudyError as error:
-        fail(str(error))
+        fail(f"{file}: {error}" if str(file) not in str(error) else str(error))
     console = Console()
     say(console, f"{file} is valid. The study {study.study}{f' ({study.title})' if study.title else ''} asks for:")
     table = Table.grid(padding=(0, 2))

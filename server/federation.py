@@ -8,16 +8,13 @@ import numpy as np
 
 from common import wire
 from common.errors import Code, StudyStopped
-from common.query import Answer, DisclosureClass, Query, RowSet, Total, View, add, pack_arrays
+from common.query import WITHOUT_SUMS, Answer, DisclosureClass, Query, RowSet, Total, View, add, pack_arrays
 from common.splits import splits_of
 from common.study import Study
 from server.checkpoint import Checkpoint, Exchange
 from server.hospitals import Hospitals, raise_if_lost
 from server.progress import Progress
 from server.secure_sums import SecureSums
-
-NOTHING_TO_MASK = frozenset({"own_copy"})
-"""Queries that a hospital answers with a word that it has done them."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ class FlowerFederation:
     def _asked(self, query: Query, views: list[str], *, with_room: bool) -> Exchange | dict[str, Answer]:
         """The total, or the answers where a hospital refused, was silent or lacks a view."""
         packed = {h: self._views[h].to_bytes() for h in views}
-        if self._study.privacy.secure_sum and query.name not in NOTHING_TO_MASK:
+        if self._study.privacy.secure_sum and query.name not in WITHOUT_SUMS:
             return self._sums.exchange(query, packed, with_room=with_room)
         replies = self._hospitals.ask_roster(query, packed, with_room=with_room)
         answers = {name: wire.answer_from_bytes(reply.packed) for name, reply in replies.items()}

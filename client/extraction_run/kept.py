@@ -121,7 +121,7 @@ def _stamp(folder: Path, general: ImagesFile) -> str:
         if path.is_file():
             about = path.stat()
             place = path.relative_to(folder).as_posix()
-            total.update(f"{place}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+            total.update(f"{place}\0{about.st_size}\0{about.st_mtime_ns}\0{about.st_ctime_ns}\n".encode())
     return total.hexdigest()
 
 

@@ -1,7 +1,7 @@
 """Habitats from sums: mirrored by server/methods/habitats.py.
 
 A patient counts as one: every voxel weighs 1 / the patient's number of voxels. Centres come from the coordinator, so
-for a habitat that fewer than five of the hospital's patients have a voxel in, zeros are sent.
+where one to four of the hospital's patients have a voxel of a habitat, zeros are sent for all habitats.
 """
 
 from typing import Annotated
@@ -84,7 +84,7 @@ def habitat_moments(rows: Rows, asked: HabitatMoments) -> Answer:
 @query(
     "habitat_clusters",
     HabitatClusters,
-    leaves="For each habitat that five patients and more have a voxel in: its share of their tumours, and the sums of "
+    leaves="Where no habitat has voxels of one to four patients, for each habitat: its share of the tumours, and the sums of "
     "intensities and squared distances from the centre asked about, every patient counting as one. Otherwise zeros.",
 )
 def habitat_clusters(rows: Rows, asked: HabitatClusters) -> Answer:
@@ -107,7 +107,7 @@ def habitat_clusters(rows: Rows, asked: HabitatClusters) -> Answer:
 @query(
     "habitat_mixture",
     HabitatMixture,
-    leaves="For each habitat that five patients and more have a voxel in: its share of their tumours, and the sums of "
+    leaves="Where no habitat has voxels of one to four patients, for each habitat: its share of the tumours, and the sums of "
     "intensities and their products about the centre asked about, every patient counting as one. Otherwise zeros. And "
     "how well the mixture fits.",
 )

@@ -170,7 +170,7 @@ def test_a_mixture_knows_tissues_shares_and_spreads(tmp_path: Path) -> None:
     assert sum(step.habitats["shares"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_hospital_sends_zeros_for_a_habitat_that_fewer_than_five_of_its_patients_have(tmp_path: Path) -> None:
+def test_a_hospital_sends_zeros_alone_where_one_to_four_of_its_patients_have_a_habitat(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     samples = {
         hospital: [rng.normal([50, 60], 5, (100, 2)) for _ in range(number)] for hospital, number in SIZES.items()
@@ -181,8 +181,10 @@ def test_a_hospital_sends_zeros_for_a_habitat_that_fewer_than_five_of_its_patien
     conversation = Conversation(tmp_path, with_habitats(number=2), samples)
     arrays = {"centres": np.array([[50.0, 60.0], [250.0, 260.0]]), "spreads": np.array([5.0, 5.0])}
     sums = conversation.federation.ask("habitat_clusters", parameters={"iteration": 1}, arrays=arrays).sums
-    assert sums["hospitals"].tolist() == [3, 2]
+    assert sums["hospitals"].tolist() == [2, 2]
     assert sums["weight"][1] == pytest.approx(0.3 * (5 + 9))  # alder's 4 × 0.3 stay in alder
+    # Alder's other habitat would tell as much, by what it lacks.
+    assert sums["weight"][0] == pytest.approx(SIZES["birch"] + SIZES["cedar"] - 0.3 * (5 + 9))
 
 
 def test_a_habitat_of_fewer_than_three_hospitals_stops_the_preparation_in_words(tmp_path: Path) -> None:
