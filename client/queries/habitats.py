@@ -84,8 +84,8 @@ def habitat_moments(rows: Rows, asked: HabitatMoments) -> Answer:
 @query(
     "habitat_clusters",
     HabitatClusters,
-    leaves="Where no habitat has voxels of one to four patients, for each habitat: its share of the tumours, and the sums "
-    "of intensities and squared distances from the centre asked about, every patient counting as one. Otherwise zeros.",
+    leaves="Where no habitat has voxels of one to four patients, for each habitat: its share of the tumours, and the "
+    "sums of intensities and squared distances from the centre asked about, a patient counting as one. Else zeros.",
 )
 def habitat_clusters(rows: Rows, asked: HabitatClusters) -> Answer:
     """One step of k-means: sums about the centres, voxels going to the nearest."""
@@ -107,9 +107,9 @@ def habitat_clusters(rows: Rows, asked: HabitatClusters) -> Answer:
 @query(
     "habitat_mixture",
     HabitatMixture,
-    leaves="Where no habitat has voxels of one to four patients, for each habitat: its share of the tumours, and the sums "
-    "of intensities and their products about the centre asked about, every patient counting as one. Otherwise zeros. And "
-    "how well the mixture fits.",
+    leaves="Where no habitat has voxels of one to four patients, for each habitat: its share of the tumours, the sums of "
+    "intensities and their products about the centre asked about, a patient counting as one, and how well the mixture "
+    "fits. Else zeros.",
 )
 def habitat_mixture(rows: Rows, asked: HabitatMixture) -> Answer:
     """One step of expectation: sums about the centres, voxels going to all habitats by their probability."""
