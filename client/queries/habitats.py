@@ -107,9 +107,9 @@ def habitat_clusters(rows: Rows, asked: HabitatClusters) -> Answer:
 @query(
     "habitat_mixture",
     HabitatMixture,
-    leaves="Where no habitat has voxels of one to four patients, for each habitat: its share of the tumours, the sums of "
-    "intensities and their products about the centre asked about, a patient counting as one, and how well the mixture "
-    "fits. Else zeros.",
+    leaves="Where no habitat has voxels of one to four patients, for each habitat: its share of the tumours, the sums "
+    "of intensities and their products about the centre asked about, a patient counting as one, and how well the "
+    "mixture fits. Else zeros.",
 )
 def habitat_mixture(rows: Rows, asked: HabitatMixture) -> Answer:
     """One step of expectation: sums about the centres, voxels going to all habitats by their probability."""
