@@ -28,25 +28,35 @@ from common.wire import Reply
 
 TABLE = """CREATE TABLE IF NOT EXISTS secure_sums (run TEXT NOT NULL, part TEXT NOT NULL, content BLOB NOT NULL,
     PRIMARY KEY (run, part))"""
+CHANGES = "changes"
+COUNT_UP = """INSERT INTO secure_sums VALUES (?, ?, 1)
+    ON CONFLICT (run, part) DO UPDATE SET content = content + 1"""
 MOST_REMEMBERED = 64
 MOST_RUNS = 500
 """Sets of keys that are made in a store: a coordinator needs one for 256 questions, and one for each resumption."""
 
 
 class _Diary:
-    """Where a participant keeps its state: the store that is open now."""
+    """Where a participant keeps its state: the store that is open now; `version` is what it knows of the store."""
 
-    def __init__(self, run: str) -> None:
-        self.run = run
-        self.store: Store | None = None
+    def __init__(self, run: str, store: Store, version: int) -> None:
+        self.run, self.store, self.version = run, store, version
 
     def __call__(self, part: str, content: bytes, /) -> None:
-        assert self.store is not None
-        self.store.run("INSERT OR REPLACE INTO secure_sums VALUES (?, ?, ?)", self.run, part, content)
+        with self.store.transaction() as execute:
+            execute("INSERT OR REPLACE INTO secure_sums VALUES (?, ?, ?)", self.run, part, content)
+            execute(COUNT_UP, self.run, CHANGES)
+        self.version = _version(self.store, self.run)
+
+
+def _version(store: Store, run: str) -> int:
+    """How often the run's state has changed, whichever process changed it."""
+    found = store.first("SELECT content FROM secure_sums WHERE run = ? AND part = ?", run, CHANGES)
+    return 0 if found is None else int(found[0])
 
 
 _PARTICIPANTS: OrderedDict[tuple[str, str, bytes], tuple[Participant, _Diary]] = OrderedDict()
-"""Keys of a run are worked out once a process; what counts is in the store."""
+"""Keys of a run are worked out once a process, and again where another process has gone on with the run."""
 
 
 @dataclass(frozen=True)
@@ -97,24 +107,27 @@ class SecureSums:
 
     def _participant(self, agreement: Agreement) -> Participant:
         self._check(agreement)
+        self.store.run(TABLE)
         key = (str(self.store.path.resolve()), agreement.run, agreement.digest)
         known = _PARTICIPANTS.get(key)
-        if known is None:
-            self.store.run(TABLE)
-            self._refuse_one_run_too_many(agreement.run)
-            rows = self.store.all("SELECT part, content FROM secure_sums WHERE run = ?", agreement.run)
-            diary = _Diary(agreement.run)
-            diary.store = self.store
-            kept = {str(part): bytes(content) for part, content in rows}
-            try:
-                participant = Participant(self.site.name, self.identity.private_key, agreement, diary, kept)
-            except SecureSumRefused as refused:
-                raise HospitalError(Code.SECURE_SUM, str(refused)) from None
-            known = _PARTICIPANTS[key] = (participant, diary)
+        if known is None or known[1].version != _version(self.store, agreement.run):
+            known = _PARTICIPANTS[key] = self._from_store(agreement)
             while len(_PARTICIPANTS) > MOST_REMEMBERED:
                 _PARTICIPANTS.popitem(last=False)
         known[1].store = self.store
         return known[0]
+
+    def _from_store(self, agreement: Agreement) -> "tuple[Participant, _Diary]":
+        self._refuse_one_run_too_many(agreement.run)
+        diary = _Diary(agreement.run, self.store, _version(self.store, agreement.run))
+        rows = self.store.all(
+            "SELECT part, content FROM secure_sums WHERE run = ? AND part != ?", agreement.run, CHANGES
+        )
+        kept = {str(part): bytes(content) for part, content in rows}
+        try:
+            return Participant(self.site.name, self.identity.private_key, agreement, diary, kept), diary
+        except SecureSumRefused as refused:
+            raise HospitalError(Code.SECURE_SUM, str(refused)) from None
 
     def _refuse_one_run_too_many(self, run: str) -> None:
         found = self.store.first("SELECT count(DISTINCT run) FROM secure_sums WHERE run != ?", run)

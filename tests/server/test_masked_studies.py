@@ -1,6 +1,8 @@
 """Whole studies under masks: the same results, hospitals that fall away at any stage, and a coordinator that cheats."""
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from flwr.app import RecordDict
 
 import client.app
+from client import secure_sums
 from client.app import Whereabouts
 from client.identity import Identity
 from client.ledger import Kind, entries
@@ -119,6 +122,24 @@ def test_a_hospital_that_dies_is_left_out_and_the_total_is_that_of_the_others(
     assert [loss["hospital"] for loss in found["lost"]] == [gone]
     for part in ("flow", "model", "performance"):
         np.testing.assert_allclose(numbers(found[part]), numbers(expected[part]), rtol=1e-9, err_msg=part)
+
+
+def test_every_message_may_come_to_another_process(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes of a hospital, each with a memory of its own, take turns at random; they share the store."""
+    answer, turns, lock = client.app.respond, np.random.default_rng(4), threading.Lock()
+    memories: list[Any] = [OrderedDict(), OrderedDict()]
+
+    def respond(whereabouts: Whereabouts, content: RecordDict) -> Reply:
+        with lock:
+            monkeypatch.setattr(secure_sums, "_PARTICIPANTS", memories[turns.integers(2)])
+            return answer(whereabouts, content)
+
+    monkeypatch.setattr(client.app, "respond", respond)
+    found = run(chosen(), folders, tmp_path / "out")
+    assert found["lost"] == []
+    assert all(memories)
 
 
 def test_an_answer_says_nothing_of_how_large_a_hospitals_sums_are(
