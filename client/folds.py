@@ -5,23 +5,81 @@ selects rows. Without the secret, totals over enough known folds could be solved
 """
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 
 from common.errors import Code, HospitalError
 from common.query import LEAVE_OUT
-from common.splits import FINAL
+from common.splits import FINAL, INNER
 
 
-def assign_folds(
-    strata: np.ndarray, folds: int, seed: int, repeat: int, hospital: str, secret: str = ""
-) -> np.ndarray:
-    """The fold of every patient: stratified, balanced, and the same on every machine.
+@dataclass(frozen=True)
+class Folds:
+    """How one hospital deals its patients to a study's splits.
 
-    Patients of each stratum are shuffled and dealt out in turn; the next stratum starts where the last one
-    stopped, so that the folds' sizes differ by one at the most.
+    Parameters
+    ----------
+    strata
+        The class of every patient; folds are stratified by it.
+    folds, inner
+        How many folds a repeat has, and how many a split has within its training rows.
     """
-    digest = hashlib.sha256(f"folds/{seed}/{repeat}/{hospital}/{secret}".encode()).digest()
+
+    strata: np.ndarray
+    folds: int
+    seed: int
+    hospital: str
+    secret: str = ""
+    inner: int = 0
+
+    def held_out(self, split: str) -> np.ndarray:
+        """A mask of the patients that a split holds out; for `final`, which trains on all, all of them."""
+        patients = len(self.strata)
+        if INNER in split:
+            return self._inner_held_out(split)
+        if split == FINAL:
+            return np.ones(patients, dtype=bool)
+        if split.startswith(LEAVE_OUT):
+            return np.full(patients, split == f"{LEAVE_OUT}{self.hospital}")
+        repeat, fold = _kfold(split)
+        if not 0 <= fold < self.folds:
+            raise HospitalError(
+                Code.BAD_PARAMETERS, f"the split {split!r} is not one of this study's {self.folds} folds"
+            )
+        return self.assign(repeat) == fold
+
+    def training(self, split: str) -> np.ndarray:
+        """A mask of the patients that a split trains on."""
+        if INNER in split:
+            return self.training(split.partition(INNER)[0]) & ~self._inner_held_out(split)
+        mask = self.held_out(split)
+        return mask if split == FINAL else ~mask
+
+    def assign(self, repeat: int) -> np.ndarray:
+        """The fold of every patient: stratified, balanced, and the same on every machine."""
+        return _deal(self.strata, self.folds, f"folds/{self.seed}/{repeat}/{self.hospital}/{self.secret}")
+
+    def _inner_held_out(self, split: str) -> np.ndarray:
+        """The patients that an inner split holds out of those that its outer split trains on."""
+        outer, _, number = split.partition(INNER)
+        if not number.isdecimal() or not 0 <= int(number) < self.inner:
+            raise HospitalError(
+                Code.BAD_PARAMETERS, f"the split {split!r} is not one of this study's {self.inner} inner folds"
+            )
+        trained = np.flatnonzero(self.training(outer))
+        salt = f"inner/{outer}/{self.seed}/{self.hospital}/{self.secret}"
+        mask = np.zeros(len(self.strata), dtype=bool)
+        mask[trained[_deal(self.strata[trained], self.inner, salt) == int(number)]] = True
+        return mask
+
+
+def _deal(strata: np.ndarray, folds: int, salt: str) -> np.ndarray:
+    """Patients of each stratum, shuffled and dealt out in turn.
+
+    The next stratum starts where the last one stopped, so that the folds' sizes differ by one at the most.
+    """
+    digest = hashlib.sha256(salt.encode()).digest()
     shuffle = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
     fold = np.empty(len(strata), dtype=np.int64)
     dealt = int(shuffle.integers(folds))
@@ -33,28 +91,9 @@ def assign_folds(
     return fold
 
 
-def held_out(split: str, strata: np.ndarray, folds: int, seed: int, hospital: str, secret: str = "") -> np.ndarray:
-    """A mask of the patients that a split holds out; for `final`, which trains on all, all of them."""
-    patients = len(strata)
-    if split == FINAL:
-        return np.ones(patients, dtype=bool)
-    if split.startswith(LEAVE_OUT):
-        return np.full(patients, split == f"{LEAVE_OUT}{hospital}")
-    _, repeat, fold = _kfold(split)
-    if not 0 <= fold < folds:
-        raise HospitalError(Code.BAD_PARAMETERS, f"the split {split!r} is not one of this study's {folds} folds")
-    return assign_folds(strata, folds, seed, repeat, hospital, secret) == fold
-
-
-def training(split: str, strata: np.ndarray, folds: int, seed: int, hospital: str, secret: str = "") -> np.ndarray:
-    """A mask of the patients that a split trains on."""
-    mask = held_out(split, strata, folds, seed, hospital, secret)
-    return mask if split == FINAL else ~mask
-
-
-def _kfold(split: str) -> tuple[str, int, int]:
+def _kfold(split: str) -> tuple[int, int]:
     kind, _, numbers = split.partition("/")
     repeat, _, fold = numbers.partition("/")
     if kind != "kfold" or not repeat.isdecimal() or not fold.isdecimal():
         raise HospitalError(Code.BAD_PARAMETERS, f"there is no split {split!r}")
-    return kind, int(repeat), int(fold)
+    return int(repeat), int(fold)

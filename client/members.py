@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from client.cohort.cohort import Cohort
-from client.folds import held_out, training
+from client.folds import Folds
 from common.study import Study
 
 Guard = Literal["full", "lower", "none"]
@@ -30,17 +30,21 @@ class Members:
         outcome = self.cohort.outcome
         return outcome if outcome.ndim == 1 else outcome[:, 1]
 
+    @property
+    def folds(self) -> Folds:
+        """How this hospital deals its patients to the study's splits."""
+        study = self.study
+        return Folds(
+            self.strata, study.validation.folds, study.seed, self.hospital, self.secret, study.inner_folds()
+        )
+
     def training(self, split: str) -> np.ndarray:
         """A mask of the patients that a split trains on."""
-        return training(
-            split, self.strata, self.study.validation.folds, self.study.seed, self.hospital, self.secret
-        )
+        return self.folds.training(split)
 
     def held_out(self, split: str) -> np.ndarray:
         """A mask of the patients that a split holds out."""
-        return held_out(
-            split, self.strata, self.study.validation.folds, self.study.seed, self.hospital, self.secret
-        )
+        return self.folds.held_out(split)
 
     def batches(self) -> np.ndarray:
         """The batch of every patient within this hospital: all one, or by scanner."""

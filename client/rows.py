@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
+from client import predictions
 from client.cohort.cohort import Cohort
 from client.members import Members
 from client.site import Site
@@ -15,8 +15,11 @@ from client.view import Views
 from client.view_rules import check_covariates
 from common.errors import Code, HospitalError
 from common.query import Query
-from common.splits import schemes_of, splits_of, splits_of_scheme
+from common.splits import Label, labels_of, outer_splits_of, splits_of, splits_of_scheme
 from common.study import Study
+
+SCORING = ("linear", "blend")
+"""The steps whose columns are linear predictors."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +58,41 @@ class Rows:
         for matrix, _ in self.tables():
             yield matrix
 
-    def scores(self, scheme: str) -> tuple[np.ndarray, np.ndarray]:
-        """The held-out linear predictor of every patient of a scheme, and the outcomes."""
-        if scheme not in schemes_of(self.study):
-            raise HospitalError(Code.BAD_PARAMETERS, f"the study has no scheme {scheme!r}")
-        score = np.full(len(self.cohort.ids), np.nan)
-        for split, chosen in self.held_out_of(scheme):
-            score[chosen] = self.linear_predictor(split)[chosen]
-        if np.isnan(score).any():
-            raise HospitalError(Code.BAD_PARAMETERS, f"{scheme}: the model does not score every patient")
-        return score, self.cohort.outcome
+    def scores(self, label: str) -> tuple[np.ndarray, np.ndarray]:
+        """The held-out linear predictor of every patient for a label (common/splits.py), and the outcomes."""
+        read, lines = Label.read(label), self._held_out_lines(label)
+        return predictions.score(self.study, lines, read.level), self._outcome(read.level)
 
-    def probabilities(self, scheme: str) -> tuple[np.ndarray, np.ndarray]:
-        """The held-out predicted probability of every patient of a scheme, and the outcomes."""
-        score, outcome = self.scores(scheme)
-        return expit(score), outcome
+    def probabilities(self, label: str) -> tuple[np.ndarray, np.ndarray]:
+        """The held-out predicted probability of every patient for a label, and the outcomes."""
+        read, lines = Label.read(label), self._held_out_lines(label)
+        return predictions.probability(self.study, lines, read.level), self._outcome(read.level)
 
-    def linear_predictor(self, split: str) -> np.ndarray:
-        """The linear predictor of every patient of the cohort by the model of one split."""
-        if self.views.chain(self._view())[0].step != "linear":
+    def linear_predictors(self, split: str, model: str = "") -> np.ndarray:
+        """Linear predictors of every patient of the cohort by one model as fitted in one split: patients × lines."""
+        if self.views.chain(self._view())[0].step not in SCORING:
             raise HospitalError(
                 Code.BAD_PARAMETERS, f"the query {self.query.name!r} needs a view that ends in a linear model"
             )
-        return self._matrix(split)[:, 0]
+        if model not in self.study.models():
+            raise HospitalError(Code.BAD_PARAMETERS, f"the study has no model {model!r}")
+        first = self.study.models().index(model) * self.study.lines()
+        return self._matrix(split)[:, first : first + self.study.lines()]
+
+    def _held_out_lines(self, label: str) -> np.ndarray:
+        """Every patient's linear predictors by the model of a label that did not see the patient."""
+        if label not in labels_of(self.study):
+            raise HospitalError(Code.BAD_PARAMETERS, f"the study does not evaluate {label[:80]!r}")
+        read = Label.read(label)
+        lines = np.full((len(self.cohort.ids), self.study.lines()), np.nan)
+        for split, chosen in self.held_out_of(read.scheme):
+            lines[chosen] = self.linear_predictors(split, read.model)[chosen]
+        if np.isnan(lines).any():
+            raise HospitalError(Code.BAD_PARAMETERS, f"{label}: the model does not score every patient")
+        return lines
+
+    def _outcome(self, level: str) -> np.ndarray:
+        return predictions.outcome(self.study, self.cohort.outcome, level)
 
     def width(self) -> int | None:
         """How many columns the query's view has; None without a view."""
@@ -105,7 +120,7 @@ class Rows:
 
     def held_out_of(self, scheme: str) -> Iterator[tuple[str, np.ndarray]]:
         """The splits of a scheme that hold out patients of this hospital, and those patients."""
-        for split in splits_of_scheme(scheme, splits_of(self.study, self.query.roster)):
+        for split in splits_of_scheme(scheme, outer_splits_of(self.study, self.query.roster)):
             chosen = self.members.held_out(split)
             if chosen.any():
                 yield split, chosen

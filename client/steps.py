@@ -83,7 +83,7 @@ def scale(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
 
 
 def linear(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
-    """The linear predictor of a fitted model, one column."""
+    """The linear predictors of the fitted models, one column each."""
     beta = fitted.array("beta")
-    fitted.require(beta.shape == (matrix.shape[1] + 1,), "an intercept and one coefficient a column")
-    return (beta[0] + matrix @ beta[1:])[:, None]
+    fitted.require(beta.shape[-1:] == (matrix.shape[1] + 1,), "an intercept and one coefficient a column")
+    return beta[:, 0] + matrix @ beta[:, 1:].T

@@ -15,7 +15,7 @@ from client.cohort.cohort import Cohort
 from client.members import Members
 from common.errors import Code, HospitalError
 from common.query import LEAVE_OUT, SMALLEST_DIFFERENCE, View
-from common.splits import FINAL
+from common.splits import FINAL, INNER
 from common.study import HOSPITAL_NAME, Study
 from common.variables import INDICATOR
 
@@ -104,7 +104,11 @@ def check_splits(study: Study, splits: Sequence[str]) -> None:
     known = {FINAL, *(f"kfold/{r}/{f}" for r in range(checks.repeats) for f in range(checks.folds))}
     if len(splits) > MOST_SPLITS or len(set(splits)) != len(splits):
         refuse(f"{len(splits)} splits: each may be named once, and {MOST_SPLITS} in all")
-    for split in splits:
+    inner = {f"{INNER}{fold}" for fold in range(study.inner_folds())}
+    for named in splits:
+        split, mark, fold = named.partition(INNER)
+        if mark and mark + fold not in inner:
+            refuse(f"the study has no split {named[:80]!r}")
         hospital = split.removeprefix(LEAVE_OUT)
         left_out = hospital != split and checks.leave_one_hospital_out and HOSPITAL_NAME.fullmatch(hospital)
         if split not in known and not left_out:
@@ -148,7 +152,7 @@ class _Walk:
             self.width = {
                 "residuals": len(view.parameters.get("features", [])),
                 "residual_scores": arrays.get("component_rotation", (0,))[-1],
-                "linear": 1,
+                "linear": self._lines(),
             }[view.step]
 
     def _in_order(self, view: View) -> None:
@@ -192,6 +196,10 @@ class _Walk:
         if found != allowed:
             refuse(f"{view.step}: expected the parameters {sorted(allowed)}, found {sorted(found)[:10]}")
 
+    def _lines(self) -> int:
+        """How many linear predictors the study's models have together."""
+        return len(self.study.models()) * self.study.lines()
+
     def _columns(self, names: object) -> list[str]:
         if not isinstance(names, list) or any(not isinstance(name, str) for name in names) or not names:
             refuse("columns: expected a list of names")
@@ -216,7 +224,7 @@ class _Walk:
         if view.step == "scale":
             return {"centre": (width,), "spread": (width,)}
         if view.step == "linear":
-            return {"beta": (width + 1,)}
+            return {"beta": (self._lines(), width + 1)}
         features = column_numbers(said["features"], width, f"{view.step}: features")
         known = set(self.members.cohort.feature_names)
         if any(self.names[j] not in known for j in features):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from common.query import FEWEST_HOSPITALS, HEXADECIMAL, SMALLEST_CELL, Disclosed, canonical_json
 from common.secure_sum.agreement import fingerprint_of
-from common.splits import FINAL
+from common.splits import FINAL, INNER
 from common.study import HOSPITAL_NAME, Study
 
 PURPOSE = "numbers of patients at the roll call"
@@ -101,18 +101,27 @@ class Room:
         known
             Columns that must all be known; those who lack one may all be in this row set.
         """
-        folds = max(study.validation.folds, 1)
         total = 0
         for seat in self.seats:
             lacking = sum(seat.patients - seat.without_missing(column) for column in known)
-            if split.startswith(KFOLD):
-                rows = seat.patients - -(-seat.patients // folds) if training else seat.patients // folds
-            elif split == FINAL:
-                rows = seat.patients
-            else:
-                rows = seat.patients * (split.endswith(f"/{seat.hospital}") is not training)
-            total += max(0, rows - lacking)
+            total += max(0, _fewest_at(seat, study, split, training) - lacking)
         return total
+
+
+def _fewest_at(seat: Seat, study: Study, split: str, training: bool) -> int:
+    """A number that the row set of a split surely reaches at one hospital."""
+    outer, _, inner = split.partition(INNER)
+    if inner:
+        return _of_folds(_fewest_at(seat, study, outer, True), study.inner_folds(), training)
+    if split.startswith(KFOLD):
+        return _of_folds(seat.patients, max(study.validation.folds, 1), training)
+    if split == FINAL:
+        return seat.patients
+    return seat.patients * (split.endswith(f"/{seat.hospital}") is not training)
+
+
+def _of_folds(patients: int, folds: int, training: bool) -> int:
+    return patients - -(-patients // folds) if training else patients // folds
 
 
 def seat_of(hospital: str, said: Disclosed) -> Seat:

@@ -1,10 +1,14 @@
 """Row sets: what is trained on what, named the same way by both sides.
 
-A split is a text: `final` (all rows), `kfold/REPEAT/FOLD`, `leave_one_hospital_out/HOSPITAL`. A scheme is what
-the held-out rows of several splits are evaluated as: `apparent`, `kfold/REPEAT`, `leave_one_hospital_out`.
+A split is a text: `final` (all rows), `kfold/REPEAT/FOLD`, `leave_one_hospital_out/HOSPITAL`. Where something is tuned,
+every one of these has folds of its own within its training rows: `SPLIT/inner/FOLD`. A scheme is what the held-out rows
+of several splits are evaluated as: `apparent`, `kfold/REPEAT`, `leave_one_hospital_out`. A label says what is
+evaluated: a scheme, perhaps another model than the study's first (`kfold/0@clinical`), perhaps one class of several
+(`kfold/0#ICC`).
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from common.query import LEAVE_OUT
 from common.study import Study
@@ -12,10 +16,52 @@ from common.study import Study
 FINAL = "final"
 APPARENT = "apparent"
 LEAVE_ONE_HOSPITAL_OUT = LEAVE_OUT.rstrip("/")
+INNER = "/inner/"
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is evaluated: a scheme, by one model of the study (empty: its first), for one class (empty: the only one)."""
+
+    scheme: str
+    model: str = ""
+    level: str = ""
+
+    def __str__(self) -> str:
+        return self.scheme + (f"@{self.model}" if self.model else "") + (f"#{self.level}" if self.level else "")
+
+    @staticmethod
+    def read(text: str) -> "Label":
+        """The label that is written so."""
+        rest, _, level = text.partition("#")
+        scheme, _, model = rest.partition("@")
+        return Label(scheme, model, level)
+
+
+def labels_of(study: Study) -> tuple[str, ...]:
+    """Everything that a study evaluates: every scheme by every model, for every class but the reference."""
+    levels = (
+        study.variable(study.outcome_columns()[0]).levels or [] if study.outcome.kind == "multiclass" else [""]
+    )
+    if study.model.kind == "ordinal":
+        levels = levels[1:]
+    return tuple(
+        str(Label(scheme, model, level))
+        for model in study.models()
+        for scheme in schemes_of(study)
+        for level in levels
+    )
 
 
 def splits_of(study: Study, roster: Iterable[str]) -> tuple[str, ...]:
-    """All splits of a study, in the order in which arrays hold them."""
+    """All splits of a study, in the order in which arrays hold them: the outer ones, then those within them."""
+    outer = outer_splits_of(study, roster)
+    inner = range(study.inner_folds())
+    return (*outer, *(f"{split}{INNER}{fold}" for split in outer for fold in inner))
+
+
+def outer_splits_of(study: Study, roster: Iterable[str]) -> tuple[str, ...]:
+    """The splits whose models are judged or released."""
     validation = study.validation
     splits = [FINAL]
     if validation.folds:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from common.comparing import MODEL_NAME, Candidate
 from common.criteria import Cohort, misfits, nobody_can_meet
 from common.errors import StudyError
 from common.features import Features
@@ -71,6 +72,8 @@ class Model(Strict):
     lasso_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="elastic-net: share of the lasso part"
     )
+    inner_folds: int = Field(5, ge=2, le=10, description="cross-validated: folds within every training set")
+    strengths: int = Field(10, ge=2, le=50, description="cross-validated: how many strengths are tried")
 
 
 class Validation(Strict):
@@ -130,6 +133,7 @@ class Study(Strict):
     imputation: Imputation = Imputation()
     harmonisation: Harmonisation = Harmonisation()
     model: Model = Model()
+    compare: dict[str, Candidate] = Field({}, description="further models side by side, by name")
     validation: Validation = Validation()
     privacy: Privacy = Privacy()
     lost_hospital: LostHospital = LostHospital()
@@ -185,9 +189,45 @@ class Study(Strict):
         time = outcome.time if isinstance(outcome, SurvivalOutcome) else None
         if time in self.variables and self.variables[time].type not in NUMERIC:
             yield ("variables", time, "type"), "a time is a number: write number or integer"
+        yield from self._compared()
         fitting = {"binary": "logistic", "multiclass": "multinomial", "survival": "cox"}[outcome.kind]
         if self.model.kind != fitting:
             yield ("model", "kind"), f"{self.model.kind} does not fit a {outcome.kind} outcome: write {fitting}"
+
+    def _compared(self) -> Iterator[tuple[Place, str]]:
+        """Models of the section `compare` that could not be fitted."""
+        for name, candidate in self.compare.items():
+            place = ("compare", name)
+            if not re.fullmatch(MODEL_NAME, name):
+                yield place, "a model's name is letters, digits, spaces and - _ . +, at most 40"
+            if candidate.stack is not None and (candidate.clinical or candidate.radiomics):
+                yield place, "a model stacks others or looks at columns: make two models of it"
+            if candidate.stack is None and not candidate.clinical and not candidate.radiomics:
+                yield place, "no column is named: give clinical, radiomics or stack"
+            named = candidate.clinical if isinstance(candidate.clinical, list) else []
+            for column in sorted(set(named) - set(self.predictors.clinical)):
+                yield (*place, "clinical"), f"{column} is not among predictors.clinical: add it there"
+            for other in candidate.stack or []:
+                if other not in self.compare or self.compare[other].stack is not None:
+                    yield (*place, "stack"), f"{other} is no model of this section that looks at columns"
+
+    def models(self) -> tuple[str, ...]:
+        """The names of all models: the first, over all predictors, is called ''."""
+        return ("", *self.compare)
+
+    def lines(self) -> int:
+        """How many linear predictors a model has: one, or one for every class but the reference."""
+        if self.outcome.kind != "multiclass":
+            return 1
+        return max(1, len(self.variable(self.outcome_columns()[0]).levels or []) - 1)
+
+    def stacks(self) -> bool:
+        """Whether a model stacks the scores of others."""
+        return any(candidate.stack for candidate in self.compare.values())
+
+    def inner_folds(self) -> int:
+        """How many folds every training set has within itself; 0 where nothing is tuned or stacked."""
+        return self.model.inner_folds if self.model.strength == "cross-validated" or self.stacks() else 0
 
     def _asks_for_the_id(self) -> Iterator[tuple[Place, str]]:
         """A study that could look at the id could ask for a person."""

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from common.errors import Code, HospitalLost, StudyError, StudyStopped
 from common.query import FEWEST_HOSPITALS, View
 from common.refusals import ALIKE
-from common.splits import FINAL, schemes_of
+from common.splits import FINAL, labels_of, outer_splits_of
 from common.study import Study
 from server.checkpoint import Begun, Checkpoint, Loss
 from server.cohort_counts import Counted, count_cohort
@@ -138,16 +138,16 @@ def _conduct(
     described, quartiles = _describe_cohort(study, federation, prepared)
     progress.phase("fit", 8)
     fitted = fit_logistic(federation, study, prepared)
-    model = View(
-        step="linear", parent=prepared.view, splits=federation.splits, arrays={"beta": fitted.standardised}
-    )
+    outer = outer_splits_of(study, federation.roster)
+    lines = fitted.standardised[: len(outer), None, :]
+    model = View(step="linear", parent=prepared.view, splits=outer, arrays={"beta": lines})
     scores = federation.keep(model)
     progress.phase("evaluate", 12)
-    schemes = schemes_of(study)
-    discrimination = discriminate(federation, scores, schemes)
-    calibration = calibrate(federation, scores, schemes)
+    labels = labels_of(study)
+    discrimination = discriminate(federation, scores, labels)
+    calibration = calibrate(federation, scores, labels)
     progress.phase("hospitals' own copies", 1)
-    copies: dict[str, Any] = {"schemes": list(schemes)}
+    copies: dict[str, Any] = {"schemes": list(labels)}
     if prepared.harmonised is not None:
         copies["harmonised"] = prepared.harmonised.view
     federation.ask("own_copy", view=scores, rows="held_out", parameters=copies)

@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.special import expit
 
 from client.own_files import harmonised_features, harmonised_lines, write_csv
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.query import LEAVE_OUT, Answer
-from common.splits import FINAL
+from common.splits import FINAL, Label
 
 HARMONISING = ("combat", "levels", "covbat")
 """The steps of a view that harmonise."""
@@ -31,7 +30,7 @@ class OwnCopy(Parameters):
 def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
     """Write predictions.csv and, where features were harmonised, harmonised.csv and harmonisation.svg."""
     rows.site.own_folder.mkdir(parents=True, exist_ok=True)
-    header = ["id", "scheme", "fold", "score", "repeat"]
+    header = ["id", "scheme", "fold", "score", "repeat", "model", "level"]
     write_csv(rows.site.own_folder / "predictions.csv", header, _predictions(rows, parameters.schemes))
     if parameters.harmonised is not None:
         header = ["id", *harmonised_features(rows.cohort, rows.views, parameters.harmonised)]
@@ -41,16 +40,16 @@ def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
     return Answer()
 
 
-def _predictions(rows: Rows, schemes: Iterable[str]) -> Iterable[list[object]]:
-    """One line a patient and scheme: the probability by the model that did not see the patient."""
+def _predictions(rows: Rows, labels: Iterable[str]) -> Iterable[list[object]]:
+    """One line a patient and label: the probability by the model that did not see the patient."""
     ids = np.array(rows.cohort.ids, dtype=object)
-    for scheme in schemes:
-        name, _, repeat = scheme.partition("/")
-        for split, chosen in rows.held_out_of(scheme):
+    for text in labels:
+        label, (scores, _) = Label.read(text), rows.probabilities(text)
+        name, _, repeat = label.scheme.partition("/")
+        for split, chosen in rows.held_out_of(label.scheme):
             fold = split.removeprefix(LEAVE_OUT).rpartition("/")[2]
-            scores = expit(rows.linear_predictor(split)[chosen])
-            for patient, score in zip(ids[chosen], scores, strict=True):
-                yield [patient, name, fold, repr(float(score)), repeat or "0"]
+            for patient, score in zip(ids[chosen], scores[chosen], strict=True):
+                yield [patient, name, fold, repr(float(score)), repeat or "0", label.model, label.level]
 
 
 def _draw_densities(rows: Rows, view_hash: str) -> None:

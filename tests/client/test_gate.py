@@ -129,14 +129,14 @@ def test_every_question_of_a_study_exists(changes: dict[str, Any]) -> None:
 
 
 def test_folds_hold_as_many_as_the_room_says_whatever_the_hospitals_strata() -> None:
-    from client.folds import assign_folds
+    from client.folds import Folds
 
     chosen = study(validation={"folds": 5, "repeats": 2, "leave_one_hospital_out": True})
     rng = np.random.default_rng(4)
     strata = {name: rng.integers(0, 3, size) for name, size in (("a", 23), ("b", 31), ("c", 12), ("d", 50))}
     room = Room.of({name: Disclosed(hospital=name, patients=len(own)) for name, own in strata.items()})
     for repeat in range(2):
-        folds = [assign_folds(own, 5, 7, repeat, name, "secret") for name, own in strata.items()]
+        folds = [Folds(own, 5, 7, name, "secret").assign(repeat) for name, own in strata.items()]
         for fold in range(5):
             held_out = sum(int((own == fold).sum()) for own in folds)
             assert room.fewest(chosen, f"kfold/{repeat}/{fold}", training=False) <= held_out
