@@ -178,8 +178,8 @@ def _answer_once(
     if query.name == ROLL_CALL:
         answer = _signed(site, study, answer)
     packed = wire.answer_to_bytes(_once_in_clear(answer, store, query))
-    store.keep_answer(study.hash, query.question, roster, packed, site.single_hospital_sums)
-    return packed, thresholds
+    # What another process kept first counts: two answers with noise of their own would be averaged.
+    return store.keep_answer(study.hash, query.question, roster, packed, site.single_hospital_sums), thresholds
 
 
 def _signed(site: Site, study: Study, answer: Answer) -> Answer:

@@ -5,6 +5,7 @@ selects rows. Without the secret, totals over enough known folds could be solved
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from common.errors import Code, HospitalError
 from common.query import LEAVE_OUT
 from common.splits import FINAL, INNER
+from common.whole_hospitals import Whole
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Folds:
         The class of every patient; folds are stratified by it.
     folds, inner
         How many folds a repeat has, and how many a split has within its training rows.
+    whole
+        What a split does with this hospital as a whole, where it does (common/whole_hospitals.py).
     """
 
     strata: np.ndarray
@@ -32,12 +36,15 @@ class Folds:
     hospital: str
     secret: str = ""
     inner: int = 0
+    whole: Callable[[str], Whole | None] = lambda _: None
 
     def held_out(self, split: str) -> np.ndarray:
         """A mask of the patients that a split holds out; for `final`, which trains on all, all of them."""
         patients = len(self.strata)
         if INNER in split:
             return self._inner_held_out(split)
+        if (whole := self.whole(split)) is not None:
+            return np.full(patients, whole.held_out)
         if split == FINAL:
             return np.ones(patients, dtype=bool)
         if split.startswith(LEAVE_OUT):
@@ -53,6 +60,8 @@ class Folds:
         """A mask of the patients that a split trains on."""
         if INNER in split:
             return self.training(split.partition(INNER)[0]) & ~self._inner_held_out(split)
+        if (whole := self.whole(split)) is not None:
+            return np.full(len(self.strata), whole.trains)
         mask = self.held_out(split)
         return mask if split == FINAL else ~mask
 

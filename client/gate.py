@@ -15,10 +15,13 @@ import numpy as np
 
 from client.approval import Approval, approval_of
 from client.cohort.cohort import Cohort
+from client.gate_rules.bins import check_bins
+from client.gate_rules.budget import spend_budget
 from client.gate_rules.cells import check_cells, check_own_cells
 from client.gate_rules.cohorts import check_cohort, check_withdrawals, keep_cohort
 from client.gate_rules.declared import Declared, declared
 from client.gate_rules.edges import check_edges
+from client.gate_rules.external import asks_about_external, check_external_total, check_whole_hospitals, unlock
 from client.gate_rules.memory import Earlier, Memory
 from client.gate_rules.questions import questions_of
 from client.gate_rules.repetition import check_repetition, check_view
@@ -28,9 +31,11 @@ from client.rows import Rows
 from client.site import Site
 from client.store import Store
 from common.errors import Code, HospitalError
+from common.privacy_plan import is_private
 from common.query import FEWEST_HOSPITALS, ROLL_CALL, WITHOUT_SUMS, Answer, Query, View, canonical_json
 from common.room import Room
 from common.study import Study
+from common.whole_hospitals import trains
 
 VIEWS_IN_PARAMETERS = ("after", "harmonised")
 Thresholds = Mapping[str, int | float | str]
@@ -129,9 +134,9 @@ def check(rows: Rows, asked: Any, admitted: Admitted, another: bool) -> Threshol
         Whether another roster got an answer in this study: then this one's sums count as this hospital's own.
     """
     query, approval, room = rows.query, admitted.approval, admitted.room
-    about = declared(query.name)
+    about, here = declared(query.name), _patients_here(rows, admitted)
     if approval is None or query.name == ROLL_CALL:
-        return {"patients here": len(rows.cohort.ids)}
+        return here | spend_budget(rows, admitted.memory)
     if query.name not in questions_of(rows.study):
         raise HospitalError(
             Code.NOT_ALLOWED, f"query {query.name!r} is none of those that the approved study asks"
@@ -143,22 +148,36 @@ def check(rows: Rows, asked: Any, admitted: Admitted, another: bool) -> Threshol
     check_own_seat(room, rows.site.name, len(rows.cohort.ids))
     roster = canonical_json(sorted(query.roster))
     if query.name in WITHOUT_SUMS:
-        return {"patients here": len(rows.cohort.ids)}
+        return here
+    check_external_total(rows, room)
     held = check_row_sets(rows, asked, about, room)
-    if another or query.disclosure == "single hospital":
+    adds = trains(rows.study, rows.site.name) or asks_about_external(query)  # else this hospital's sums are zeros
+    if adds and (another or query.disclosure == "single hospital"):
         check_alone(rows, held.columns)
-        check_own_cells(rows)
+        if not is_private(rows.study):  # what it refuses depends on single patients, and would carry no noise
+            check_own_cells(rows)
     check_cells(rows, asked, about)
+    check_bins(rows, asked, room)
     most = _most(rows.site, approval)
     admitted.memory.let_views_through(query.study, roster, _views(rows, asked), check_view(rows.study))
     admitted.memory.let_question_through(query, roster, _judge(rows, about, room, most, held.patients))
-    return {
-        "patients here": len(rows.cohort.ids),
+    here |= spend_budget(rows, admitted.memory)
+    return here | {
         "patients in the smallest row set": held.patients,
         "columns of the widest cross-product": held.columns,
         "hospitals": len(query.roster),
         "questions allowed": most,
     }
+
+
+def _patients_here(rows: Rows, admitted: Admitted) -> dict[str, int | float | str]:
+    """What the ledger notes of every answer; at an external hospital, when its outcomes were first used."""
+    here: dict[str, int | float | str] = {"patients here": len(rows.cohort.ids)}
+    if rows.query.name == ROLL_CALL:
+        return here
+    check_whole_hospitals(rows)
+    first = unlock(rows, admitted.memory)
+    return here | ({"sealed outcomes first used": first} if first else {})
 
 
 def check_answer(rows: Rows, answer: Answer) -> None:

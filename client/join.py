@@ -6,7 +6,7 @@ without their outcomes. No round, no message: this file knows neither Flower nor
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from client.own_files import harmonised_lines, write_csv
 from client.site import Site
 from client.view import Views
 from common.errors import HepafedError
-from common.frozen_model import FrozenModel, chain
+from common.frozen_model import FrozenModel
+from common.model_steps import chain
 from common.query import View
 from common.splits import FINAL
 from harmonization.apply import check_cells
@@ -38,8 +39,20 @@ class Joined:
     advice: tuple[str, ...]
 
 
+class NeedsFeatures(Protocol):
+    """A model that asks for features by their names."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that a hospital needs."""
+
+
 @dataclass(frozen=True)
-class _InTheModel:
+class InTheModel:
     """The views of a model file, by their hash."""
 
     path: Path
@@ -64,10 +77,10 @@ def harmonise_here(site: Site, model: FrozenModel, out: Path, *, mean_only: bool
     HepafedError
         Where the hospital's files do not hold what the model needs.
     """
-    cohort, notes = _as_the_model_needs(read_cohort(site, model.study, outcome_needed=False), model, site)
+    cohort, notes = as_the_model_needs(read_cohort(site, model.study, outcome_needed=False), model, site)
     members = Members(site.name, model.study, cohort, guard="none")
     steps = _for_a_newcomer(model, mean_only)
-    views = Views(members, _InTheModel(out, steps))
+    views = Views(members, InTheModel(out, steps))
     try:
         lines = list(harmonised_lines(cohort, views, steps[-1].hash))
         advice = [text for view in steps for text in _advice(view, views, members, model)]
@@ -77,7 +90,7 @@ def harmonise_here(site: Site, model: FrozenModel, out: Path, *, mean_only: bool
     return Joined(len(cohort.ids), len(cohort.feature_names), notes, tuple(advice))
 
 
-def _as_the_model_needs(cohort: Cohort, model: FrozenModel, site: Site) -> tuple[Cohort, tuple[str, ...]]:
+def as_the_model_needs(cohort: Cohort, model: NeedsFeatures, site: Site) -> tuple[Cohort, tuple[str, ...]]:
     """The cohort with the model's features alone; columns are found by their names, in whatever order they stand."""
     path = site.folder / site.file.features
     absent = [name for name in model.features if name not in cohort.feature_names]

@@ -8,7 +8,9 @@ import numpy as np
 
 from client.cohort.cohort import Cohort
 from client.folds import Folds
+from common.privacy_plan import is_private
 from common.study import Study
+from common.whole_hospitals import whole
 
 Guard = Literal["full", "lower", "none"]
 """Who asks: a coordinator; `simulate` on one machine (few gaps may be imputed by regression); the hospital itself."""
@@ -35,7 +37,14 @@ class Members:
         """How this hospital deals its patients to the study's splits."""
         study = self.study
         return Folds(
-            self.strata, study.validation.folds, study.seed, self.hospital, self.secret, study.inner_folds()
+            # By the outcome, one patient's would move the folds of others: with differential privacy they are not.
+            np.zeros(len(self.strata)) if is_private(study) else self.strata,
+            study.validation.folds,
+            study.seed,
+            self.hospital,
+            self.secret,
+            study.inner_folds(),
+            lambda split: whole(study, split, self.hospital),
         )
 
     def training(self, split: str) -> np.ndarray:

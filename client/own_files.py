@@ -2,8 +2,10 @@
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -43,11 +45,23 @@ def harmonised_lines(cohort: Cohort, views: Views, view_hash: str) -> Iterable[l
 
 def write_csv(path: Path, header: list[str], lines: Iterable[list[object]]) -> None:
     """A csv file that is there whole or not at all, and that nobody else can read at any moment."""
+    with _whole(path) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(header)
+        table.writerows(lines)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, as `write_csv` writes one."""
+    with _whole(path) as file:
+        file.write(text)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
     opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(opened, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        table.writerows(lines)
+        yield file
     partial.replace(path)

@@ -14,9 +14,10 @@ from client.steps import Fitted
 from client.view import Views
 from client.view_rules import check_covariates
 from common.errors import Code, HospitalError
-from common.query import Query
-from common.splits import Label, labels_of, outer_splits_of, splits_of, splits_of_scheme
+from common.query import WITHOUT_SUMS, Query
+from common.splits import Label, external_labels_of, labels_of, outer_splits_of, splits_of, splits_of_scheme
 from common.study import Study
+from common.whole_hospitals import is_judged
 
 SCORING = ("linear", "blend")
 """The steps whose columns are linear predictors."""
@@ -59,14 +60,14 @@ class Rows:
             yield matrix
 
     def scores(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """The held-out linear predictor of every patient for a label (common/splits.py), and the outcomes."""
+        """The held-out linear predictor of every patient whom a label judges (`judged`), and the outcomes."""
         read, lines = Label.read(label), self._held_out_lines(label)
-        return predictions.score(self.study, lines, read.level), self._outcome(read.level)
+        return predictions.score(self.study, lines, read.level), self._outcome(label)
 
     def probabilities(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """The held-out predicted probability of every patient for a label, and the outcomes."""
+        """The held-out predicted probability of every patient whom a label judges, and the outcomes."""
         read, lines = Label.read(label), self._held_out_lines(label)
-        return predictions.probability(self.study, lines, read.level), self._outcome(read.level)
+        return predictions.probability(self.study, lines, read.level), self._outcome(label)
 
     def linear_predictors(self, split: str, model: str = "") -> np.ndarray:
         """Linear predictors of every patient of the cohort by one model as fitted in one split: patients × lines."""
@@ -81,18 +82,25 @@ class Rows:
 
     def _held_out_lines(self, label: str) -> np.ndarray:
         """Every patient's linear predictors by the model of a label that did not see the patient."""
-        if label not in labels_of(self.study):
+        in_clear = external_labels_of(self.study) if self.query.name in WITHOUT_SUMS else ()
+        if label not in (*labels_of(self.study), *in_clear):
             raise HospitalError(Code.BAD_PARAMETERS, f"the study does not evaluate {label[:80]!r}")
-        read = Label.read(label)
+        read, judged = Label.read(label), self.judged(label)
         lines = np.full((len(self.cohort.ids), self.study.lines()), np.nan)
         for split, chosen in self.held_out_of(read.scheme):
             lines[chosen] = self.linear_predictors(split, read.model)[chosen]
-        if np.isnan(lines).any():
+        if np.isnan(lines[judged]).any():
             raise HospitalError(Code.BAD_PARAMETERS, f"{label}: the model does not score every patient")
-        return lines
+        return lines[judged]
 
-    def _outcome(self, level: str) -> np.ndarray:
-        return predictions.outcome(self.study, self.cohort.outcome, level)
+    def judged(self, label: str) -> np.ndarray:
+        """A mask of the patients whom a label judges: all or, between external hospitals and the others, nobody."""
+        here = is_judged(self.study, Label.read(label).scheme, self.site.name)
+        return np.full(len(self.cohort.ids), here)
+
+    def _outcome(self, label: str) -> np.ndarray:
+        known = self.cohort.outcome[self.judged(label)]
+        return predictions.outcome(self.study, known, Label.read(label).level)
 
     def width(self) -> int | None:
         """How many columns the query's view has; None without a view."""

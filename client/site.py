@@ -60,6 +60,13 @@ class Policy(Strict):
         ge=1,
         description="patients by which the cohorts of two studies must differ, if at all",
     )
+    epsilon: float | None = Field(
+        None,
+        gt=0,
+        description="the ε that all studies with differential privacy together may spend on a patient; left out: what "
+        "was approved with each",
+    )
+    delta: float = Field(1e-5, gt=0, le=1e-3, description="the δ that this ε is counted at")
     lower_floor_reason: str = Field(
         "", description="this hospital's own word why a threshold above lies below what Hepafed asks for"
     )

@@ -74,6 +74,14 @@ def select(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
     return matrix[:, fitted.numbers("columns")]
 
 
+def bound(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
+    """u = (x − middle) / half the range of public bounds, cut to −1 … 1; gaps become 0, the middle."""
+    low, high = fitted.array("low"), fitted.array("high")
+    with np.errstate(over="ignore"):
+        moved = (matrix - (low + high) / 2) / ((high - low) / 2)
+    return np.clip(np.nan_to_num(moved), -1.0, 1.0)
+
+
 def scale(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
     """z = (x − centre) / spread; a column of spread 0 (constant, or taken out) becomes 0."""
     centre, spread = fitted.array("centre"), fitted.array("spread")

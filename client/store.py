@@ -131,8 +131,10 @@ class Store:
         found = self.first("SELECT count(DISTINCT question) FROM answered WHERE study = ?", study_hash)
         return 0 if found is None else int(found[0])
 
-    def keep_answer(self, study_hash: str, question: str, roster: str, answer: bytes, other_rosters: bool) -> None:
-        """Keep an answer before it leaves; asked again, the same bytes are sent.
+    def keep_answer(
+        self, study_hash: str, question: str, roster: str, answer: bytes, other_rosters: bool
+    ) -> bytes:
+        """Keep an answer before it leaves, unless one is kept; what is kept, and sent whenever it is asked again.
 
         Where other rosters are not allowed, an answer that was given under one in the meantime is an error.
         """
@@ -147,6 +149,8 @@ class Store:
                 roster,
                 answer,
             )
+            kept = execute("SELECT answer FROM answered WHERE question = ? AND roster = ?", question, roster)
+            return bytes(kept.fetchone()[0])
 
     def may_say_in_clear(self, study_hash: str, figure: str, question: str) -> bool:
         """Whether a figure in clear may leave: once a study, with the first question that asks for it."""

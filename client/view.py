@@ -18,6 +18,7 @@ from client.steps import Fitted, Step
 from client.view_bytes import read_view
 from common.errors import Code, HospitalError
 from common.query import View
+from common.splits import INNER
 from common.study import Study
 from common.variables import INDICATOR, Variable
 
@@ -45,8 +46,10 @@ STEPS: dict[str, Step] = {
         "residuals": harmonise.residual_table,
         "residual_scores": harmonise.residual_scores,
         "select": steps.select,
+        "bound": steps.bound,
         "scale": steps.scale,
         "linear": steps.linear,
+        "blend": steps.linear,
     }.items()
 }
 
@@ -151,7 +154,18 @@ class Views:
     def _resolve(self, view: View, split: str) -> np.ndarray:
         if view.parent is None:
             return self._columns([str(name) for name in view.parameters["columns"]])
+        if view.step == "stack":
+            return self._stacked(view.parent, split)
         return STEPS[view.step](self.matrix(view.parent, split), self.fitted(view, split))
+
+    def _stacked(self, scores: str, split: str) -> np.ndarray:
+        """Scores of which none comes from a model that saw the patient: by inner folds for those trained on."""
+        stacked = self.matrix(scores, split).copy()
+        for fold in range(self._study.inner_folds()):
+            inner = f"{split}{INNER}{fold}"
+            chosen = np.flatnonzero(self._members.held_out(inner))
+            stacked[chosen] = self.matrix(scores, inner)[chosen]
+        return stacked
 
     def _columns(self, names: list[str]) -> np.ndarray:
         """The raw design: transformed, categories as 0/1 columns, NaN where a value is missing."""

@@ -14,10 +14,12 @@ import numpy as np
 from client.cohort.cohort import Cohort
 from client.members import Members
 from common.errors import Code, HospitalError
+from common.privacy_plan import is_private
 from common.query import LEAVE_OUT, SMALLEST_DIFFERENCE, View
 from common.splits import FINAL, INNER
 from common.study import HOSPITAL_NAME, Study
 from common.variables import INDICATOR
+from common.whole_hospitals import splits_of_whole_hospitals
 
 LONGEST_CHAIN = 12
 MOST_SPLITS = 2000
@@ -28,9 +30,22 @@ MAXIMUM_COEFFICIENT = 1e4
 """On standardised columns a coefficient beyond this is no model; it could only serve to single out a row."""
 
 HARMONISING = ("combat", "levels", "covbat", "residuals", "residual_scores")
-ORDER = ("columns", "impute", "transform", "harmonise", "select", "impute", "scale", "linear")
+ORDER = (
+    "columns",
+    "impute",
+    "transform",
+    "harmonise",
+    "select",
+    "impute",
+    "bound",
+    "scale",
+    "linear",
+    "stack",
+    "blend",
+)
 SECOND_IMPUTATION = 5
-LAST = ("residuals", "residual_scores", "linear")
+LAST = ("residuals", "residual_scores", "linear", "stack", "blend")
+ON_SCORES = ("stack", "blend")
 """Steps after which there is no other: their columns are no longer the design's."""
 
 _COMBAT = ("covariates", "smooth", "features", "groups", "reference", "settings")
@@ -44,8 +59,11 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "residuals": _COMBAT,
     "residual_scores": _COMBAT,
     "select": ("columns",),
+    "bound": (),
     "scale": (),
     "linear": (),
+    "stack": (),
+    "blend": (),
 }
 
 
@@ -102,6 +120,7 @@ def check_splits(study: Study, splits: Sequence[str]) -> None:
     """Splits of the study, each once."""
     checks = study.validation
     known = {FINAL, *(f"kfold/{r}/{f}" for r in range(checks.repeats) for f in range(checks.folds))}
+    known |= set(splits_of_whole_hospitals(study))
     if len(splits) > MOST_SPLITS or len(set(splits)) != len(splits):
         refuse(f"{len(splits)} splits: each may be named once, and {MOST_SPLITS} in all")
     inner = {f"{INNER}{fold}" for fold in range(study.inner_folds())}
@@ -153,6 +172,8 @@ class _Walk:
                 "residuals": len(view.parameters.get("features", [])),
                 "residual_scores": arrays.get("component_rotation", (0,))[-1],
                 "linear": self._lines(),
+                "stack": self.width,
+                "blend": self._lines(),
             }[view.step]
 
     def _in_order(self, view: View) -> None:
@@ -161,10 +182,18 @@ class _Walk:
         places = [
             p for p, name in enumerate(ORDER) if name == step and (p > self.place or (again and p == self.place))
         ]
-        if not places or (self.steps and self.steps[-1] in LAST):
+        on_scores = view.step in ON_SCORES
+        if on_scores and not self.study.stacks():
+            refuse(f"{view.step}: the study stacks no models")
+        ended = self.steps[-1:] == ["linear"] if on_scores else not set(self.steps[-1:]) & set(LAST)
+        if not places or not ended:
             refuse(f"{view.step[:40]!r} after {self.steps[-1:]}: the order is {' → '.join(ORDER)}, each once")
         if step == "impute" and places[0] == SECOND_IMPUTATION and not set(self.steps) & set(HARMONISING):
             refuse("a second imputation without harmonisation before it")
+        if is_private(self.study) != ("bound" in (view.step, *self.steps)) and view.step != "columns":
+            refuse(
+                f"{view.step}: the columns of a study with privacy.differential, and no others, are bounded first"
+            )
         if view.step == "transform" and (
             self.study.harmonisation.transform == "none" or self.study.harmonisation.method == "none"
         ):
@@ -221,9 +250,13 @@ class _Walk:
             targets, predictors = (column_numbers(said.get(k, []), width, k) for k in ("targets", "predictors"))
             fill: dict[str, tuple[int, ...]] = {"fill": (width,)}
             return fill | ({"coefficients": (len(targets), 1 + len(predictors))} if said else {})
+        if view.step == "bound":
+            return {"low": (width,), "high": (width,)}
         if view.step == "scale":
             return {"centre": (width,), "spread": (width,)}
-        if view.step == "linear":
+        if view.step == "stack":
+            return {}
+        if view.step in ("linear", "blend"):
             return {"beta": (self._lines(), width + 1)}
         features = column_numbers(said["features"], width, f"{view.step}: features")
         known = set(self.members.cohort.feature_names)

@@ -11,7 +11,8 @@ import numpy as np
 
 from client import harmonise
 from client.steps import Fitted
-from client.view_rules import MAXIMUM_COEFFICIENT, refuse
+from client.view_rules import LAST, MAXIMUM_COEFFICIENT, refuse
+from common.privacy_plan import is_private
 from common.query import View
 
 STEEPEST_POWER = 0.03
@@ -20,6 +21,7 @@ STEEPEST_POWER_UNSEEN = 1e-3
 """The same for a split that leaves this hospital out, whose totals know nothing of it."""
 STEEPEST_LOGARITHM = 1e-6
 STEEPEST_SCALE = 1e-6
+FARTHEST_BOUNDED = 1e6
 FARTHEST_FILL = 1e6
 FARTHEST_SHIFT = 1e8
 """In the hospital's own standard deviations."""
@@ -47,9 +49,11 @@ def check_numbers(view: View) -> None:
             require(np.abs(tens - np.round(tens)) < LAST_DIGITS, "the scale of a signed log is a power of ten")
             require(arrays["location"] == 0, "a signed log has no location")
             require(powers == 1, "a signed log has no powers")
+    elif view.step == "bound":
+        require(arrays["high"] > arrays["low"], "bounds rise")
     elif view.step == "scale":
         require(arrays["spread"] >= 0, "spreads are 0 or more")
-    elif view.step == "linear":
+    elif view.step in ("linear", "blend"):
         require(np.abs(arrays["beta"]) <= MAXIMUM_COEFFICIENT, f"coefficients are at most {MAXIMUM_COEFFICIENT:g}")
     elif "variance" in arrays:
         constant, patients = arrays["constant"], arrays["patients"]
@@ -76,6 +80,9 @@ def check_before(matrix: np.ndarray, fitted: Fitted) -> None:
     """Hold a step's numbers for one split against the values that it is about to change."""
     if fitted.members.guard == "none":
         return
+    if is_private(fitted.members.study):
+        _check_private_scale(fitted)
+        return
     taught = fitted.members.training(fitted.split)
     values = matrix[taught] if taught.any() else matrix
     step = fitted.view.step
@@ -101,7 +108,7 @@ def check_before(matrix: np.ndarray, fitted: Fitted) -> None:
 
 def check_after(before: np.ndarray, after: np.ndarray, fitted: Fitted) -> None:
     """No step may overflow, lose a value, or fill a gap with what is out of all proportion."""
-    if fitted.members.guard == "none":
+    if fitted.members.guard == "none" or is_private(fitted.members.study):
         return
     step = fitted.view.step
     if np.isinf(after).any():
@@ -109,7 +116,7 @@ def check_after(before: np.ndarray, after: np.ndarray, fitted: Fitted) -> None:
     if step == "select":
         return
     lost = np.isnan(after)
-    same_columns = after.shape == before.shape and step not in ("linear", "residuals", "residual_scores")
+    same_columns = after.shape == before.shape and step not in LAST
     if (lost & ~np.isnan(before)).any() if same_columns else lost.any():
         refuse(f"{step}: it makes a value missing that was not in {fitted.split}")
     if step == "impute":
@@ -117,6 +124,15 @@ def check_after(before: np.ndarray, after: np.ndarray, fitted: Fitted) -> None:
         filled = np.isnan(before) & ~lost & varies
         if (filled & (np.abs(np.where(filled, after, 0.0) - mean) > FARTHEST_FILL * spread)).any():
             refuse(f"impute: a gap is filled out of all proportion to this hospital's values in {fitted.split}")
+
+
+def _check_private_scale(fitted: Fitted) -> None:
+    """A refusal that looked at own values would tell of them without noise; bounded columns need none."""
+    if fitted.view.step != "scale":
+        return
+    centre, spread = fitted.array("centre"), fitted.array("spread")
+    if (np.abs(centre) > FARTHEST_BOUNDED).any() or ((spread > 0) & (spread < STEEPEST_SCALE)).any():
+        refuse("scale: out of all proportion to columns between −1 and 1")
 
 
 def check_power(values: np.ndarray, location: np.ndarray, scale: np.ndarray, *, seen: bool = True) -> None:

@@ -51,6 +51,8 @@ class Code(StrEnum):
     SUSPENDED = "refused_study_suspended_after_a_withdrawal"
     NEARLY_SAME_COHORT = "refused_cohort_nearly_that_of_another_study"
     NOT_MASKED = "refused_sums_without_masks"
+    BUDGET_SPENT = "refused_privacy_budget_spent"
+    SEALED = "refused_second_look_at_sealed_patients"
     SECURE_SUM = "refused_step_of_a_secure_sum"
     # the conversation
     UNKNOWN_VIEW = "unknown_view"

@@ -9,53 +9,28 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import ValidationError
 
 from common.errors import HepafedError, StudyError
+from common.model_steps import Part, WrittenStep, WrittenStudy, as_lines, read_steps, written
 from common.query import View, canonical_json
-from common.splits import FINAL
 from common.study import Study
 
 FORMAT = "hepafed-harmonisation/1"
 FILE_NAME = "harmonisation.json"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Array(_Part):
-    """Numbers in row order; null where a gap stays open."""
-
-    shape: list[int]
-    values: list[FiniteFloat | None]
-
-
-class _Step(_Part):
-    step: str
-    parameters: dict[str, Any]
-    arrays: dict[str, _Array]
-
-
-class _Study(_Part):
-    name: str
-    hash: str
-    content: dict[str, Any]
-
-
-class _File(_Part):
+class _File(Part):
     format: Literal["hepafed-harmonisation/1"]
     made_with: str
-    study: _Study
+    study: WrittenStudy
     covariates: list[str]
     features: list[str]
     findings: list[str]
-    steps: list[_Step]
+    steps: list[WrittenStep]
     digest: str
 
 
@@ -94,9 +69,7 @@ class FrozenModel:
 
     def to_text(self) -> str:
         """The file's text: JSON, a line for each part."""
-        parts = self._content() | {"digest": self.digest}
-        lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in parts.items()]
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+        return as_lines(self._content() | {"digest": self.digest})
 
     def _content(self) -> dict[str, Any]:
         content = json.loads(self.study.to_json())
@@ -107,24 +80,8 @@ class FrozenModel:
             "covariates": list(self.covariates),
             "features": list(self.features),
             "findings": list(self.findings),
-            "steps": [_written(view) for view in self.steps],
+            "steps": [written(view) for view in self.steps],
         }
-
-
-def chain(steps: list[tuple[str, dict[str, Any], dict[str, np.ndarray]]]) -> tuple[View, ...]:
-    """Steps (name, parameters, arrays without an axis of splits) as views that build on each other."""
-    views: list[View] = []
-    for step, parameters, arrays in steps:
-        views.append(
-            View(
-                step=step,
-                parent=views[-1].hash if views else None,
-                splits=(FINAL,) if views else (),
-                parameters=parameters,
-                arrays={name: array[None] for name, array in arrays.items()},
-            )
-        )
-    return tuple(views)
 
 
 def read_frozen_model(path: Path) -> FrozenModel:
@@ -144,7 +101,7 @@ def read_frozen_model(path: Path) -> FrozenModel:
             )
         said = _File.model_validate(parsed)
         study = Study.from_content(said.study.content, f"{path}: the study in it")
-        steps = chain([(s.step, s.parameters, {k: _read(a) for k, a in s.arrays.items()}) for s in said.steps])
+        steps = read_steps(said.steps)
     except (ValidationError, ValueError, RecursionError, StudyError):
         raise HepafedError(
             f"{path} is no model of a study's harmonisation; give the {FILE_NAME} that the study wrote"
@@ -155,18 +112,3 @@ def read_frozen_model(path: Path) -> FrozenModel:
     if said.digest != model.digest or said.study.hash != study.hash:
         raise HepafedError(f"{path} was changed after it was written; ask the study for the file again")
     return model
-
-
-def _written(view: View) -> dict[str, Any]:
-    """One step as JSON; the axis of splits, of length one, is left away."""
-    arrays = {}
-    for name, array in sorted(view.arrays.items()):
-        values = [value if value == value else None for value in array[0].ravel().tolist()]
-        arrays[name] = {"shape": list(array[0].shape), "values": values}
-    return {"step": view.step, "parameters": dict(view.parameters), "arrays": arrays}
-
-
-def _read(array: _Array) -> np.ndarray:
-    if any(length < 0 for length in array.shape) or prod(array.shape) != len(array.values):
-        raise ValueError(f"an array of shape {array.shape} with {len(array.values)} values")
-    return np.array(array.values, dtype=np.float64).reshape(array.shape)

@@ -30,7 +30,7 @@ SMALLEST_DIFFERENCE = 10
 """Two totals that can be subtracted are over the same patients, or over ten and more that differ."""
 
 ROLL_CALL = "roll_call"
-WITHOUT_SUMS = frozenset({ROLL_CALL, "own_copy"})
+WITHOUT_SUMS = frozenset({ROLL_CALL, "own_copy", "own_survival", "external_figures"})
 """Queries whose answers hold figures in clear alone, or nothing."""
 SMALLEST_FOR_A_MEDIAN = 10
 SMALLEST_CLASS_FOR_OWN_AUC = 10

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from common.errors import Code
 from common.query import LEAVE_OUT
 from common.splits import FINAL
+from common.whole_hospitals import EXTERNAL, LEAVE_GROUP
 
 NEWCOMER = "it can still use the finished model: hepafed site harmonise"
 
@@ -30,7 +31,9 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.SECOND_VIEW: "a second version of a step that is fitted once in a study",
         Code.SUSPENDED: "a patient has withdrawn since the study began; it goes on as a new version",
         Code.NOT_MASKED: "it was asked for sums without masks, and its policy does not allow that",
+        Code.BUDGET_SPENT: "the privacy budget of the study, or of the hospital's patients, is spent",
         Code.SECURE_SUM: "a key, a share or a round of the secure sum is not as agreed: the hospital's log says which",
+        Code.SEALED: "its patients are sealed, and another model was judged on them before",
         Code.NEARLY_SAME_COHORT: "its cohort differs by a few patients from another study's: wait for more changes",
     }
 )
@@ -62,6 +65,10 @@ def _place(split: str | None) -> str:
         return "some row set"
     if split == FINAL:
         return "all training rows"
+    if split == EXTERNAL:
+        return "the external hospitals"
+    if split.startswith(LEAVE_GROUP):
+        return f"the group {split.removeprefix(LEAVE_GROUP)}, or what is left without it"
     if split.startswith(LEAVE_OUT):
         return f"what is left without {split.removeprefix(LEAVE_OUT)}"
     _, _, numbers = split.partition("/")

@@ -16,6 +16,7 @@ from common.query import FEWEST_HOSPITALS, HEXADECIMAL, SMALLEST_CELL, Disclosed
 from common.secure_sum.agreement import fingerprint_of
 from common.splits import FINAL, INNER
 from common.study import HOSPITAL_NAME, Study
+from common.whole_hospitals import is_judged, whole
 
 PURPOSE = "numbers of patients at the roll call"
 KFOLD = "kfold/"
@@ -79,6 +80,10 @@ class Room:
         """The hospitals."""
         return tuple(seat.hospital for seat in self.seats)
 
+    def judged(self, study: Study, scheme: str) -> "Room":
+        """The seats of the hospitals whose patients a scheme judges: for `apparent`, those that train."""
+        return Room(tuple(seat for seat in self.seats if is_judged(study, scheme, seat.hospital)))
+
     @property
     def patients(self) -> int:
         """All patients of the study."""
@@ -113,6 +118,8 @@ def _fewest_at(seat: Seat, study: Study, split: str, training: bool) -> int:
     outer, _, inner = split.partition(INNER)
     if inner:
         return _of_folds(_fewest_at(seat, study, outer, True), study.inner_folds(), training)
+    if (taken := whole(study, split, seat.hospital)) is not None:
+        return seat.patients * (taken.trains if training else taken.held_out)
     if split.startswith(KFOLD):
         return _of_folds(seat.patients, max(study.validation.folds, 1), training)
     if split == FINAL:

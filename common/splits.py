@@ -1,8 +1,10 @@
 """Row sets: what is trained on what, named the same way by both sides.
 
-A split is a text: `final` (all rows), `kfold/REPEAT/FOLD`, `leave_one_hospital_out/HOSPITAL`. Where something is tuned,
+A split is a text: `final` (all rows), `kfold/REPEAT/FOLD`, `leave_one_hospital_out/HOSPITAL`, and those that keep
+hospitals whole: `leave_group_out/GROUP` and `external` (common/whole_hospitals.py). Where something is tuned,
 every one of these has folds of its own within its training rows: `SPLIT/inner/FOLD`. A scheme is what the held-out rows
-of several splits are evaluated as: `apparent`, `kfold/REPEAT`, `leave_one_hospital_out`. A label says what is
+of several splits are evaluated as: `apparent`, `kfold/REPEAT`, `leave_one_hospital_out`, `leave_group_out`,
+`external`. A label says what is
 evaluated: a scheme, perhaps another model than the study's first (`kfold/0@clinical`), perhaps one class of several
 (`kfold/0#ICC`).
 """
@@ -12,6 +14,13 @@ from dataclasses import dataclass
 
 from common.query import LEAVE_OUT
 from common.study import Study
+from common.whole_hospitals import (
+    EXTERNAL,
+    LEAVE_GROUP_OUT,
+    external_is_a_total,
+    splits_of_whole_hospitals,
+    trains,
+)
 
 FINAL = "final"
 APPARENT = "apparent"
@@ -21,7 +30,7 @@ INNER = "/inner/"
 
 @dataclass(frozen=True)
 class Label:
-    """What is evaluated: a scheme, by one model of the study (empty: its first), for one class (empty: the only one)."""
+    """A scheme, by one model of the study (empty: its first), for one class (empty: the only one)."""
 
     scheme: str
     model: str = ""
@@ -40,16 +49,22 @@ class Label:
 
 def labels_of(study: Study) -> tuple[str, ...]:
     """Everything that a study evaluates: every scheme by every model, for every class but the reference."""
+    return _labels(study, schemes_of(study))
+
+
+def external_labels_of(study: Study) -> tuple[str, ...]:
+    """The labels of the external hospitals, even where they are too few for a total: they say figures in clear."""
+    return _labels(study, (EXTERNAL,) if study.validation.external else ())
+
+
+def _labels(study: Study, schemes: tuple[str, ...]) -> tuple[str, ...]:
     levels = (
         study.variable(study.outcome_columns()[0]).levels or [] if study.outcome.kind == "multiclass" else [""]
     )
     if study.model.kind == "ordinal":
         levels = levels[1:]
     return tuple(
-        str(Label(scheme, model, level))
-        for model in study.models()
-        for scheme in schemes_of(study)
-        for level in levels
+        str(Label(scheme, model, level)) for model in study.models() for scheme in schemes for level in levels
     )
 
 
@@ -67,8 +82,8 @@ def outer_splits_of(study: Study, roster: Iterable[str]) -> tuple[str, ...]:
     if validation.folds:
         splits += [f"kfold/{r}/{f}" for r in range(validation.repeats) for f in range(validation.folds)]
     if validation.leave_one_hospital_out:
-        splits += [f"{LEAVE_OUT}{hospital}" for hospital in sorted(roster)]
-    return tuple(splits)
+        splits += [f"{LEAVE_OUT}{hospital}" for hospital in sorted(roster) if trains(study, hospital)]
+    return (*splits, *splits_of_whole_hospitals(study))
 
 
 def schemes_of(study: Study) -> tuple[str, ...]:
@@ -79,6 +94,10 @@ def schemes_of(study: Study) -> tuple[str, ...]:
         schemes += [f"kfold/{r}" for r in range(validation.repeats)]
     if validation.leave_one_hospital_out:
         schemes.append(LEAVE_ONE_HOSPITAL_OUT)
+    if validation.leave_groups_out:
+        schemes.append(LEAVE_GROUP_OUT)
+    if validation.external and external_is_a_total(study):
+        schemes.append(EXTERNAL)
     return tuple(schemes)
 
 
@@ -86,4 +105,6 @@ def splits_of_scheme(scheme: str, splits: Iterable[str]) -> tuple[str, ...]:
     """The splits whose held-out rows make up a scheme."""
     if scheme == APPARENT:
         return (FINAL,)
+    if scheme == EXTERNAL:
+        return (EXTERNAL,)
     return tuple(split for split in splits if split.startswith(f"{scheme}/"))

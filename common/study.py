@@ -11,15 +11,22 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from common.comparing import MODEL_NAME, Candidate
 from common.criteria import Cohort, misfits, nobody_can_meet
+from common.differential import Differential, misfits_of
 from common.errors import StudyError
+from common.evaluation import Evaluation
 from common.features import Features
 from common.harmonising import Harmonisation
 from common.outcomes import BinaryOutcome, Outcome, SurvivalOutcome
-from common.query import canonical_json
+from common.query import FEWEST_HOSPITALS, canonical_json
+from common.selection import Selection
 from common.strict_yaml import Misfits, Place, describe_faults, read_yaml
-from common.variables import INDICATOR, NUMERIC, Labels, Strict, Variable
+from common.subgroups import Subgroup, unfit
+from common.variables import INDICATOR, Labels, Strict, Variable
+from common.whole_hospitals import misplaced_names
 
 Column = Annotated[str, Field(min_length=1)]
+GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+HospitalName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
 class Predictors(Strict):
@@ -62,7 +69,7 @@ class Imputation(Strict):
 class Model(Strict):
     """What is fitted."""
 
-    kind: Literal["logistic", "multinomial", "cox"] = "logistic"
+    kind: Literal["logistic", "multinomial", "ordinal", "cox"] = "logistic"
     penalty: Literal["none", "ridge", "lasso", "elastic-net"] = Field(
         "ridge", description="ridge is ½λ‖β‖² on standardised columns; the intercept is free"
     )
@@ -71,6 +78,9 @@ class Model(Strict):
     )
     lasso_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="elastic-net: share of the lasso part"
+    )
+    baseline: Literal["by-hospital", "shared"] = Field(
+        "by-hospital", description="cox: a baseline a hospital, or one for all on a grid of times"
     )
     inner_folds: int = Field(5, ge=2, le=10, description="cross-validated: folds within every training set")
     strengths: int = Field(10, ge=2, le=50, description="cross-validated: how many strengths are tried")
@@ -84,6 +94,29 @@ class Validation(Strict):
     leave_one_hospital_out: bool = Field(
         True, description="train on all hospitals but one, judge on that one (needs each hospital's approval)"
     )
+    leave_groups_out: dict[GroupName, list[HospitalName]] = Field(
+        {},
+        description="groups of three hospitals and more, by name; every group is left out in turn, as a masked total",
+    )
+    external: list[HospitalName] = Field(
+        [], description="sealed hospitals: in no training rows; the final model is judged there once"
+    )
+    bootstrap: int = Field(
+        0, ge=0, le=1000, description="intervals by drawing the hospitals anew so often: 200 to 1000; 0: none"
+    )
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _enough_replicates(cls, bootstrap: int) -> int:
+        if 0 < bootstrap < 200:
+            raise ValueError(f"{bootstrap} replicates are too few for 95 % limits: 200 to 1000, or 0 for none")
+        return bootstrap
+
+    @model_validator(mode="after")
+    def _hospitals_kept_whole(self) -> "Validation":
+        if said := misplaced_names(self.leave_groups_out, self.external):
+            raise ValueError(said)
+        return self
 
     @field_validator("folds")
     @classmethod
@@ -100,6 +133,9 @@ class Privacy(Strict):
         10, ge=2, description="a hospital with fewer patients in the cohort sends nothing"
     )
     secure_sum: bool = Field(True, description="mask every hospital's sums so that only the total can be learned")
+    differential: Differential | None = Field(
+        None, description="noise on every total, so that none depends on one patient; left out: no noise"
+    )
 
 
 class LostHospital(Strict):
@@ -132,9 +168,14 @@ class Study(Strict):
     )
     imputation: Imputation = Imputation()
     harmonisation: Harmonisation = Harmonisation()
+    selection: Selection | None = Field(
+        None, description="which image features the model sees; left out: all, or as many as the patients allow"
+    )
     model: Model = Model()
+    evaluation: Evaluation = Evaluation()
     compare: dict[str, Candidate] = Field({}, description="further models side by side, by name")
     validation: Validation = Validation()
+    subgroups: list[Subgroup] = Field([], description="patients of whom the model is also judged by themselves")
     privacy: Privacy = Privacy()
     lost_hospital: LostHospital = LostHospital()
     seed: int = Field(0, ge=0, le=2**32 - 1)
@@ -153,6 +194,7 @@ class Study(Strict):
         if len(set(outcome_columns)) != len(outcome_columns):
             yield ("outcome", "event"), f"{outcome_columns[1]} is the time already: name the column of events"
         yield from self._asks_for_the_id()
+        yield from misfits_of(self)
         for column in sorted(set(outcome_columns) & set(clinical)):
             yield ("predictors", "clinical"), f"{column} is the outcome: take it out"
         for column in sorted({name for name in clinical if clinical.count(name) > 1}):
@@ -184,13 +226,28 @@ class Study(Strict):
         declared = self.variables.get(outcome_columns[-1])
         if outcome.kind == "multiclass" and (declared is None or declared.type != "category"):
             yield ("variables", outcome_columns[-1]), "a multiclass outcome needs type: category and its levels"
-        if outcome.kind != "multiclass" and declared is not None and declared.type != "binary":
+        if isinstance(outcome, SurvivalOutcome):
+            yield from outcome.misfits(self.variables)
+        elif outcome.kind != "multiclass" and declared is not None and declared.type != "binary":
             yield ("variables", outcome_columns[-1], "type"), f"found {declared.type}; this outcome needs binary"
-        time = outcome.time if isinstance(outcome, SurvivalOutcome) else None
-        if time in self.variables and self.variables[time].type not in NUMERIC:
-            yield ("variables", time, "type"), "a time is a number: write number or integer"
+        if self.selection is not None:
+            yield from ((("selection", *place), said) for place, said in self.selection.misfits(outcome))
         yield from self._compared()
+        yield from unfit(self.subgroups, self.variable, [ID, *outcome_columns])
+        if outcome.kind == "survival" and self.validation.bootstrap:
+            yield ("validation", "bootstrap"), "it draws AUCs, and a survival outcome has none: write 0"
+        if outcome.kind == "survival" and 0 < len(self.validation.external) < FEWEST_HOSPITALS:
+            yield (
+                ("validation", "external"),
+                f"survival is judged in totals: name {FEWEST_HOSPITALS} hospitals or more",
+            )
+        if outcome.kind == "survival" and self.subgroups:
+            yield ("subgroups",), "they are judged by AUC and observed over expected: not with a survival outcome"
         fitting = {"binary": "logistic", "multiclass": "multinomial", "survival": "cox"}[outcome.kind]
+        if self.model.baseline != "by-hospital" and self.model.kind != "cox":
+            yield ("model", "baseline"), f"{self.model.kind} has no baseline: take it out"
+        if (outcome.kind, self.model.kind) == ("multiclass", "ordinal"):
+            fitting = "ordinal"  # the levels of the outcome then rise
         if self.model.kind != fitting:
             yield ("model", "kind"), f"{self.model.kind} does not fit a {outcome.kind} outcome: write {fitting}"
 
@@ -212,8 +269,8 @@ class Study(Strict):
                     yield (*place, "stack"), f"{other} is no model of this section that looks at columns"
 
     def models(self) -> tuple[str, ...]:
-        """The names of all models: the first, over all predictors, is called ''."""
-        return ("", *self.compare)
+        """The names of all models, the first, over all predictors, is called ''; sorted, as the study travels."""
+        return ("", *sorted(self.compare))
 
     def lines(self) -> int:
         """How many linear predictors a model has: one, or one for every class but the reference."""
@@ -256,7 +313,7 @@ class Study(Strict):
         if isinstance(self.outcome, BinaryOutcome) and column == self.outcome.column:
             return Variable(type="binary")
         if isinstance(self.outcome, SurvivalOutcome) and column == self.outcome.event:
-            return Variable(type="binary")
+            return self.outcome.variable()
         return Variable()
 
     def preserved(self) -> list[str]:
@@ -300,14 +357,3 @@ class Study(Strict):
         """The study in a YAML file."""
         content, lines = read_yaml(path)
         return Study.from_content(content, str(path), lines)
-
-    def not_yet_available(self) -> list[str]:
-        """What this study asks for that this version of hepafed cannot do, in words."""
-        missing = []
-        if self.outcome.kind != "binary":
-            missing.append(f"outcome.kind {self.outcome.kind}: this version fits binary outcomes")
-        if self.model.penalty not in ("none", "ridge"):
-            missing.append(f"model.penalty {self.model.penalty}: this version fits none and ridge")
-        if self.model.strength == "cross-validated":
-            missing.append("model.strength cross-validated: this version needs a number, e.g. 1.0")
-        return missing

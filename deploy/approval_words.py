@@ -7,11 +7,14 @@ from textwrap import wrap
 from client.gate_rules.questions import questions_of
 from client.queries import QUERIES
 from client.site import FLOORS, Site
+from common.privacy_plan import SHARES, is_private, times_of
 from common.room import fewest_of, roster_hash
 from common.study import Study
+from deploy.privacy_words import budget_in_words
 from deploy.study_words import study_in_words
 from server.evaluation.harmonisation import EXCHANGES as JUDGING
 from server.methods.combat import rounds_of
+from server.methods.selection import EXCHANGES as SELECTION
 from server.methods.stability import EXCHANGES as STABILITY
 
 WITHOUT_HARMONISING = 30
@@ -32,10 +35,13 @@ HIDES = (
 
 def expected_exchanges(study: Study) -> int:
     """About how many questions a run of the study asks."""
+    if is_private(study):
+        return 2 + sum(times_of(study, name) for name in SHARES)
     stable = study.features is not None and study.features.stability is not None
     harmonising = rounds_of(study) + JUDGING if study.harmonisation.method != "none" else 0
     regression = 3 if study.imputation.method == "regression" else 0
-    return WITHOUT_HARMONISING + harmonising + regression + STABILITY * stable
+    choosing = SELECTION if study.selection is not None else 1 if study.predictors.radiomics else 0
+    return WITHOUT_HARMONISING + choosing + harmonising + regression + STABILITY * stable
 
 
 def most_queries(study: Study) -> int:
@@ -85,6 +91,7 @@ def _floors(site: Site) -> str:
                 else f" (raised from {asked})"
             )
             lines.append(f"{name.replace('_', ' ')}: {value}{lower}")
+    lines += budget_in_words(site)
     if policy.allowed_queries is not None:
         lines.append(f"answers only: {', '.join(policy.allowed_queries)}")
     return "\n".join(lines)

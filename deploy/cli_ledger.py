@@ -46,7 +46,7 @@ def identity(
     from client.identity import Identity
     from client.resealing import reseal
 
-    site = _site(folder, own_folder)
+    site = site_at(folder, own_folder)
     try:
         if new_store_key:
             reseal(site.own)
@@ -99,7 +99,7 @@ def ledger(
         fail("--values shows the values of one entry: add --show and its number", UNUSABLE)
     if against is not None and not verify:
         fail("--against is a head to verify the ledger against: add --verify", UNUSABLE)
-    site = _site(folder, own_folder)
+    site = site_at(folder, own_folder)
     console = Console()
     if not site.own.store.is_file():
         if against not in (None, START):
@@ -159,7 +159,8 @@ class _Syslog(logging.handlers.SysLogHandler):
         raise
 
 
-def _site(folder: Path, own_folder: Path | None) -> "Site":
+def site_at(folder: Path, own_folder: Path | None) -> "Site":
+    """The hospital of a folder, or of a simulation's; says in words what is wrong."""
     from client.site import open_site
 
     if not folder.is_dir():

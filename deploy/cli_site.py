@@ -8,10 +8,12 @@ from rich.console import Console
 
 from common.errors import HepafedError
 from deploy.cli_approve import approve, revoke, withdraw
+from deploy.cli_audit import audit_model
 from deploy.cli_check import check
 from deploy.cli_extract import extract
 from deploy.cli_import import import_export
 from deploy.cli_ledger import identity, ledger
+from deploy.cli_score import apply, score
 from deploy.terminal import fail, say
 
 site_app = typer.Typer(
@@ -35,6 +37,9 @@ site_app.command("check")(check)
 site_app.command("extract")(extract)
 site_app.command("ledger")(ledger)
 site_app.command("identity")(identity)
+site_app.command("score")(score)
+site_app.command("apply")(apply)
+site_app.command("audit-model")(audit_model)
 
 
 @site_app.command("harmonise")

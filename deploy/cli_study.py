@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.errors import StudyError
+from common.errors import HepafedError, StudyError
 from common.study import Study
+from deploy.cli_lock import lock
 from deploy.cli_prepare import prepare
 from deploy.study_template import NAME, study_template
 from deploy.terminal import fail, say
@@ -23,6 +24,7 @@ study_app = typer.Typer(
 
 
 study_app.command("prepare")(prepare)
+study_app.command("lock")(lock)
 
 
 @study_app.command("new")
@@ -51,13 +53,37 @@ def new(
 
 
 @study_app.command("check")
-def check(file: Annotated[Path, typer.Argument(help="The study's file, e.g. study.yaml.")]) -> None:
+def check(
+    file: Annotated[Path, typer.Argument(help="The study's file, e.g. study.yaml.")],
+    size: Annotated[bool, typer.Option("--size", help="Say whether the study is large enough.")] = False,
+    sites: Annotated[
+        Path | None, typer.Option(help="--size: folder of hospitals' folders; their roll call is held.")
+    ] = None,
+    counts: Annotated[
+        list[str] | None, typer.Option(help="--size: patients,events of a hospital; once a hospital.")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="--size: candidate parameters; left out: the columns.")
+    ] = None,
+    r_squared: Annotated[
+        float | None, typer.Option(help="--size: Cox-Snell R² that the model is expected to reach.")
+    ] = None,
+    follow_up: Annotated[
+        float | None, typer.Option(min=0.01, help="--size, survival: mean follow-up in years.")
+    ] = None,
+    horizon: Annotated[
+        float | None, typer.Option(min=0.01, help="--size, survival: years ahead that are predicted.")
+    ] = None,
+) -> None:
     """Say every fault of a study's file with its line and cure, or what the study asks for in plain words.
 
     The exit code is 1 when the file cannot be used. The hash at the end is what hospitals approve: comments,
     order and layout do not change it, any value does.
 
-    Example: hepafed study check study.yaml
+    With --size: events per variable, how many columns fit, the criteria of Riley and others, and what differential
+    privacy would cost, from the hospitals' folders (their roll call is held on this machine) or from given numbers.
+
+    Example: hepafed study check study.yaml --size --counts 80,31 --counts 120,40 --counts 60,25
     """
     from deploy.computed_features import check_predictors
     from deploy.study_words import study_in_words
@@ -75,12 +101,43 @@ def check(file: Annotated[Path, typer.Argument(help="The study's file, e.g. stud
     for heading, text in study_in_words(study):
         table.add_row(Text(heading), Text(text))
     console.print(table)
-    missing = study.not_yet_available()
-    if missing:
-        say(console, "This version of hepafed cannot run it yet:", style="yellow")
-        for line in missing:
-            say(console, f"  {line}", style="yellow")
     say(console, f"Hash: {study.hash}")
+    if size:
+        _say_size(console, study, sites, counts or [], candidates, r_squared, follow_up, horizon)
+    elif sites is not None or counts:
+        fail("--sites and --counts belong to --size: add it")
+
+
+def _say_size(
+    console: Console,
+    study: Study,
+    sites: Path | None,
+    counts: list[str],
+    candidates: int | None,
+    r_squared: float | None,
+    years: float | None,
+    horizon: float | None,
+) -> None:
+    """Whether the study is large enough, by real roll calls or by given numbers."""
+    from common.room import Room
+    from deploy.study_size import call_the_roll, counted_seats, follow_up_of, parameters_of, size_in_words
+
+    if (sites is None) is not bool(counts):
+        fail("--size needs the hospitals' numbers: --sites FOLDER, or --counts patients,events once a hospital")
+    try:
+        present = None if sites is None else call_the_roll(study, sites)
+        room = counted_seats(counts) if present is None else Room.of(present.disclosed)
+        parameters = parameters_of(study, present, candidates)
+        lines = size_in_words(study, room, parameters, r_squared, follow_up_of(study, present, years, horizon))
+    except HepafedError as error:
+        fail(str(error))
+    say(console, "Size:")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, text in lines:
+        table.add_row(Text(heading), Text(text))
+    console.print(table)
 
 
 @study_app.command("schema")

@@ -23,6 +23,7 @@ class Live:
         self._rounds = 0
         self._replayed = 0
         self._expected = PHASE_SHARES
+        self._largest = 0
         self._phase_rounds = 0
         self._phase_expected = 0
         self._hospitals = 0
@@ -40,7 +41,8 @@ class Live:
             self._display.stop()
         if kind is None:
             seconds = time.monotonic() - self._began
-            self._console.print(f"{self._rounds} exchanges in {seconds:.1f} s", highlight=False)
+            largest = f"; the largest answer of a hospital: {self._largest / 1e6:.2g} MB"
+            self._console.print(f"{self._rounds} exchanges in {seconds:.1f} s{largest}", highlight=False)
 
     def phase(self, name: str, exchanges: int) -> None:
         """A phase begins."""
@@ -60,11 +62,12 @@ class Live:
         self._answered += 1
         self._draw()
 
-    def exchanged(self, replayed: bool) -> None:
+    def exchanged(self, replayed: bool, largest: int) -> None:
         """An exchange is over."""
         self._rounds += 1
         self._phase_rounds += 1
         self._replayed += replayed
+        self._largest = max(self._largest, largest)
         self._draw()
 
     def notice(self, text: str) -> None:

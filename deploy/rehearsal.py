@@ -17,6 +17,7 @@ from flwr.app import Context, RecordDict
 from client.app import LOG, Whereabouts, build
 from client.approval import approve, approved_now
 from client.cohort.cohort import read_cohort
+from client.gate_rules.budget import check_budget
 from client.gate_rules.cohorts import check_cohort, check_withdrawals
 from client.gate_rules.memory import Memory
 from client.identity import Identity
@@ -56,7 +57,9 @@ def rehearse(site: Site, study: Study, roster: Mapping[str, str], most: int) -> 
         raise StudyError("site.yaml says store_key: keyring, and a rehearsal would leave keys there: name a file")
     with closing(Store(site.own)) as store:
         check_withdrawals(site, Memory(store), study)
-        check_cohort(site, Memory(store), study, read_cohort(site, study))
+        cohort = read_cohort(site, study)
+        check_cohort(site, Memory(store), study, cohort)
+        check_budget(site, Memory(store), study, cohort.ids)
     with TemporaryDirectory(prefix="hepafed-rehearsal-") as temporary:
         return _run(site, study, sorted(roster), most, Path(temporary))
 

@@ -2,10 +2,18 @@
 
 from client.site import SMALLEST_HOSPITAL
 from common.outcomes import BinaryOutcome, MulticlassOutcome, Outcome
+from common.privacy_plan import is_private
 from common.query import SMALLEST_ROW_SET
+from common.selection import screening_of
 from common.study import Study
+from deploy.privacy_words import privacy_in_words
 
-_FITTED = {"logistic": "logistic regression", "multinomial": "multinomial regression", "cox": "Cox regression"}
+_FITTED = {
+    "logistic": "logistic regression",
+    "multinomial": "multinomial regression",
+    "ordinal": "proportional-odds regression",
+    "cox": "Cox regression",
+}
 
 
 def study_in_words(study: Study) -> list[tuple[str, str]]:
@@ -17,10 +25,12 @@ def study_in_words(study: Study) -> list[tuple[str, str]]:
         ("Features", _features(study)),
         ("Missing values", _imputation(study)),
         ("Harmonisation", _harmonisation(study)),
+        *([("Choice of features", _selection(study))] if study.predictors.radiomics else []),
         ("Model", _model(study)),
         ("Validation", _validation(study)),
         ("Sums", _sums(study)),
-        ("In clear", _in_clear()),
+        *privacy_in_words(study),
+        ("In clear", _in_clear(study)),
         ("Thresholds", _thresholds(study)),
         ("If one is lost", f"the run waits {study.lost_hospital.wait_minutes:g} minutes for a silent hospital"),
         ("Seed", str(study.seed)),
@@ -47,7 +57,16 @@ def _outcome(study: Study, outcome: Outcome) -> str:
         return f"{_named(study, outcome.column)}: one of {', '.join(study.variable(outcome.column).levels or [])}"
     time_zero = study.variable(outcome.time).time_zero
     since = f" from {time_zero}" if time_zero else ""
-    return f"{_named(study, outcome.time)}: days{since}; {_named(study, outcome.event)}: 1 event, 0 censored"
+    if outcome.landmark_days:
+        since += f" and {outcome.landmark_days:g} days on (whoever had the event or was last seen by then leaves)"
+    coded = "1 event, 0 censored"
+    if (codes := outcome.event_codes) is not None:
+        named = (("event", codes.event), ("competing", codes.competing), ("censored", codes.censored))
+        coded = ", ".join(f"{' or '.join(texts)} {meaning}" for meaning, texts in named if texts)
+    return (
+        f"{_named(study, outcome.time)}: days{since}; {_named(study, outcome.event)}: {coded}; "
+        f"risks at {', '.join(map(str, outcome.horizons_months))} months"
+    )
 
 
 def _patients(study: Study) -> str:
@@ -83,6 +102,8 @@ def _features(study: Study) -> str:
 
 
 def _imputation(study: Study) -> str:
+    if is_private(study):
+        return "gaps become the middle of the column's public bounds"
     method = {
         "mean": "filled with the mean over all hospitals' training patients",
         "regression": "filled by regression on the other clinical columns, over all hospitals' training patients",
@@ -99,6 +120,29 @@ def _harmonisation(study: Study) -> str:
     kept = f", keeping the effects of {', '.join(study.preserved())}" if study.preserved() else ""
     towards = f", towards {harmonisation.reference}" if harmonisation.reference else ""
     return f"{method} by {batch}{towards}{kept}, refitted inside every training set"
+
+
+def _selection(study: Study) -> str:
+    test = {"t": "a t test (F)", "mann-whitney": "Mann and Whitney's test", "cox": "a Cox model of each alone"}[
+        screening_of(study.selection, study.outcome)
+    ]
+    chosen = study.selection
+    if chosen is None:
+        return f"none, unless there are more than the patients allow: then by {test}, inside every training set"
+    steps = []
+    if chosen.largest_missing_share is not None:
+        steps.append(f"known for all but {chosen.largest_missing_share:.0%} of the patients")
+    if chosen.smallest_variation is not None:
+        steps.append(f"standard deviation at least {chosen.smallest_variation:g} of the mean")
+    most = f"at most {chosen.keep}" if chosen.keep is not None else "as many as the patients allow"
+    limit = f" with p below {chosen.p_value:g}" if chosen.p_value is not None else ""
+    due = chosen.screening is not None or chosen.keep is not None or chosen.p_value is not None
+    steps.append(f"{most}{limit} by {test}" + ("" if due else ", where there are more"))
+    if chosen.redundancy is not None:
+        steps.append(f"no two with a Spearman correlation beyond {chosen.redundancy:g}")
+    if chosen.mrmr is not None:
+        steps.append(f"{chosen.mrmr} by minimum redundancy and maximum relevance")
+    return "; ".join(steps) + "; inside every training set"
 
 
 def _model(study: Study) -> str:
@@ -118,6 +162,17 @@ def _validation(study: Study) -> str:
         parts.append(f"{validation.folds} folds within every hospital, {times}")
     if validation.leave_one_hospital_out:
         parts.append("every hospital left out in turn, and judged by the others' model")
+    for group, hospitals in sorted(validation.leave_groups_out.items()):
+        parts.append(f"the group {group} ({', '.join(hospitals)}) left out, and judged by the others' model")
+    if validation.external:
+        parts.append(
+            f"sealed external: {', '.join(validation.external)}, in no training set; judged by the final model once"
+        )
+    if validation.bootstrap:
+        parts.append(f"intervals by drawing the hospitals anew {validation.bootstrap} times")
+    if study.subgroups:
+        named = [f"{s.column} ({', '.join(s.names(study.variable(s.column)))})" for s in study.subgroups]
+        parts.append(f"also by themselves: patients by {'; '.join(named)}")
     if not parts:
         return "none: performance is measured on the training patients, which is too favourable"
     return "\n".join(parts)
@@ -141,7 +196,9 @@ def _sums(study: Study) -> str:
     )
 
 
-def _in_clear() -> str:
+def _in_clear(study: Study) -> str:
+    if is_private(study):
+        return "of every hospital: number of patients, versions, names of feature columns, codes of errors"
     return (
         "of every hospital: numbers of patients, events and missing values (none below 5), scanner models, "
         "versions, names of feature columns, medians to two digits, its own AUC and calibration, codes of errors"
@@ -150,7 +207,7 @@ def _in_clear() -> str:
 
 def _thresholds(study: Study) -> str:
     minimum = study.privacy.minimum_patients
-    columns = columns_of_the_model(study)
+    columns = columns_of_the_model(study) if study.selection is None else None
     alone = (
         study.validation.leave_one_hospital_out or study.harmonisation.reference or not study.privacy.secure_sum
     )
@@ -158,7 +215,10 @@ def _thresholds(study: Study) -> str:
     if minimum < SMALLEST_HOSPITAL:
         lines.append(f"below {SMALLEST_HOSPITAL}: only where a hospital's own site.yaml lowers its floor")
     if columns is None:
-        lines.append(f"{SMALLEST_ROW_SET} patients or more in every training set, and 3 × (columns + 1) or more")
+        held = ": so many features are chosen as allow that" if study.selection is not None else ""
+        lines.append(
+            f"{SMALLEST_ROW_SET} patients or more in every training set, and 3 × (columns + 1) or more{held}"
+        )
         return "\n".join(lines)
     lines.append(
         f"{max(SMALLEST_ROW_SET, 3 * (columns + 1))} patients or more in every training set, for {columns} columns"

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from common.errors import StudyStopped
+from common.outcomes import SurvivalOutcome
 from common.query import FEWEST_HOSPITALS, SMALLEST_CELL, Total
 from common.splits import FINAL
 from common.study import Study
 from server.federation import Federation
 
-FLOW_STEPS = ("read", "met_criteria", "outcome_known", "in_range", "with_features", "in_cohort")
+FLOW_STEPS = ("read", "met_criteria", "outcome_known", "in_range", "at_landmark", "with_features", "in_cohort")
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Counted:
 
     flow: dict[str, int]
     gaps_to_keep: frozenset[str]
+    patients: int
+    events: int
 
 
 def count_cohort(federation: Federation, study: Study, features: tuple[str, ...]) -> Counted:
@@ -25,9 +28,17 @@ def count_cohort(federation: Federation, study: Study, features: tuple[str, ...]
     _stop_at_a_rare_outcome(study, total)
     _stop_at_rare_levels(study, total)
     return Counted(
-        flow=dict(zip(FLOW_STEPS, (round(n) for n in total.sums["flow"]), strict=True)),
+        flow=dict(zip(_steps(study), (round(n) for n in total.sums["flow"]), strict=True)),
+        patients=round(float(total.sums["classes"].sum())),
+        events=round(float(total.sums["classes"][1:].sum())),
         gaps_to_keep=_gaps_to_keep(total, features),
     )
+
+
+def _steps(study: Study) -> list[str]:
+    """The steps of the flow that a study has."""
+    landmark = isinstance(study.outcome, SurvivalOutcome) and study.outcome.landmark_days > 0
+    return [step for step in FLOW_STEPS if step != "at_landmark" or landmark]
 
 
 def _stop_at_a_rare_outcome(study: Study, total: Total) -> None:

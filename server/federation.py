@@ -112,7 +112,7 @@ class FlowerFederation:
         if exchange is None:
             exchange = self._exchange(query, chain)
             self._checkpoint.keep(query.question, self.roster, exchange)
-        self._progress.exchanged(replayed)
+        self._progress.exchanged(replayed, largest=max(exchange.bytes_up.values(), default=0))
         self._write_down(query, exchange, chain)
         return exchange.total
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.frozen_model import FrozenModel, chain
+from common.frozen_model import FrozenModel
+from common.model_steps import chain
 from common.query import View
 from common.splits import FINAL
 from server.study_run import Finished
@@ -21,7 +22,7 @@ def frozen_model(finished: Finished) -> FrozenModel | None:
         covariates=harmonised.parameters[0].covariate_names,
         features=(*layout.feature_names, *sorted(set(features) - set(layout.feature_names))),
         findings=harmonised.parameters[0].findings,
-        steps=chain([_final(view) for view in finished.harmonising_steps]),
+        steps=chain([final_step(view) for view in finished.harmonising_steps]),
     )
 
 
@@ -35,7 +36,7 @@ def write_frozen_model(finished: Finished, path: Path) -> None:
     partial.replace(path)
 
 
-def _final(view: View) -> tuple[str, dict[str, object], dict[str, np.ndarray]]:
+def final_step(view: View) -> tuple[str, dict[str, object], dict[str, np.ndarray]]:
     """A step for the split of all training rows alone."""
     if not view.splits:
         return view.step, dict(view.parameters), {}

@@ -1,7 +1,7 @@
 """What a reader must know before believing a result, in sentences."""
 
 from common.query import FEWEST_HOSPITALS, SMALLEST_ROW_SET
-from common.splits import APPARENT
+from common.whole_hospitals import trains
 from server.study_run import Finished
 
 FEW_FOR_A_SCALE = 30
@@ -51,7 +51,7 @@ def notes_on_dimension(finished: Finished) -> list[str]:
 def notes_on_folds(finished: Finished) -> list[str]:
     """What real hospitals would refuse: folds that are too small, or so many that they single out patients."""
     validation = finished.study.validation
-    patients = finished.discrimination[APPARENT].patients
+    patients = finished.apparent.patients
     if not validation.folds:
         return []
     notes = []
@@ -70,9 +70,10 @@ def notes_on_folds(finished: Finished) -> list[str]:
 
 def notes_on_hospitals(finished: Finished) -> list[str]:
     """Fewer hospitals than leaving one out needs among hospitals that do not trust each other."""
-    if not finished.study.validation.leave_one_hospital_out or len(finished.roster) > FEWEST_HOSPITALS:
+    training = [name for name in finished.roster if trains(finished.study, name)]
+    if not finished.study.validation.leave_one_hospital_out or len(training) > FEWEST_HOSPITALS:
         return []
     return [
-        f"One of {len(finished.roster)} hospitals was left out in turn; gates will allow that from "
+        f"One of {len(training)} hospitals was left out in turn; gates will allow that from "
         f"{FEWEST_HOSPITALS + 1} hospitals on. This simulation used a lower profile."
     ]

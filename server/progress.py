@@ -15,8 +15,8 @@ class Progress(Protocol):
     def answered(self, hospital: str) -> None:
         """A hospital has answered."""
 
-    def exchanged(self, replayed: bool) -> None:
-        """All have answered, or the answer was read from the checkpoint."""
+    def exchanged(self, replayed: bool, largest: int) -> None:
+        """All have answered, or the answer was read from the checkpoint; the largest answer, in bytes."""
 
     def notice(self, text: str) -> None:
         """Something that a person should know now."""
@@ -34,7 +34,7 @@ class Silence:
     def answered(self, hospital: str) -> None:
         """Ignore it."""
 
-    def exchanged(self, replayed: bool) -> None:
+    def exchanged(self, replayed: bool, largest: int) -> None:
         """Ignore it."""
 
     def notice(self, text: str) -> None:

@@ -9,12 +9,19 @@ from typing import Any
 import numpy as np
 
 from common.query import SMALLEST_CELL
-from common.splits import APPARENT
 from common.study import Study
 from common.variables import INDICATOR
+from common.whole_hospitals import trains
+from server.evaluation.external import external_of, notes_on_external
 from server.evaluation.harmonisation_results import judged_of
-from server.evaluation.performance_results import performance_of
+from server.evaluation.hospitals_results import bootstrap_of, heterogeneity_of, name_of, subgroups_of
+from server.evaluation.membership_results import membership_of
+from server.evaluation.models_results import models_of
+from server.evaluation.performance_results import performance_by_class_of, performance_of
+from server.evaluation.selection_results import selection_of
 from server.evaluation.stability_results import stability_of
+from server.evaluation.survival_results import notes_on_survival, survival_of
+from server.evaluation.use_results import comparisons_of, parts_of, usefulness_of
 from server.hospitals import Transport
 from server.methods.pipeline import Prepared
 from server.notes import (
@@ -55,18 +62,35 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
         "pipeline": _pipeline(finished),
         "harmonisation": judged_of(finished.judged),
         "stability": stability_of(finished.stable),
+        "selection": selection_of(study, finished.selected, finished.splits, finished.models.first.lines),
         "model": _model(finished),
+        "models": models_of(finished),
         "performance": performance_of(finished),
+        "performance_by_class": performance_by_class_of(finished),
+        "external": external_of(finished.external, present.disclosed),
+        "hospital_name": name_of(study, _sites(finished), _cohort(finished)["events"]),
+        "heterogeneity": heterogeneity_of(performance_of(finished), survival_of(finished)),
+        "bootstrap": bootstrap_of(study, finished.drawn),
+        "subgroups": subgroups_of(study, finished.subgroups),
+        "membership": membership_of(finished),
+        "survival": survival_of(finished),
+        "usefulness": usefulness_of(study, finished.use, finished.discrimination),
+        "comparisons": comparisons_of(finished.use),
+        "parts": parts_of(finished.use),
         "exchanges": _exchanges(finished),
         "notes": [
             *([finished.judged.sentence] if finished.judged else []),
             *present.notes,
             *(finished.stable.notes if finished.stable else ()),
             *finished.prepared.notes,
+            *finished.leaks,
+            *(finished.selected.notes if finished.selected else ()),
             *notes_on_harmonisation(finished),
             *notes_on_dimension(finished),
             *notes_on_folds(finished),
             *notes_on_hospitals(finished),
+            *notes_on_external(finished.external),
+            *notes_on_survival(finished),
         ],
         "versions": {package: version(package) for package in PACKAGES},
         "transport": {"engine": engine, **asdict(transport)},
@@ -116,16 +140,18 @@ def _known(finished: Finished, j: int) -> int | None:
     """How many patients have a value in a column, unless one to four missing ones would follow from it."""
     name = finished.prepared.columns[j]
     source = name.partition("=")[0] if name.partition("=")[0] in finished.study.predictors.clinical else name
-    missing = [finished.present.disclosed[h].missing.get(source, 0) for h in finished.roster]
+    missing = [
+        finished.present.disclosed[h].missing.get(source, 0) for h in finished.roster if trains(finished.study, h)
+    ]
     if name.endswith(INDICATOR):
         missing = []
-    patients = finished.discrimination[APPARENT].patients
+    patients = finished.apparent.patients
     return known_or_none(int(finished.prepared.known[0, j]), patients, missing)
 
 
 def _cohort(finished: Finished) -> dict[str, Any]:
     study, prepared = finished.study, finished.prepared
-    apparent = finished.discrimination[APPARENT]
+    apparent = finished.apparent
     variables = {}
     for row, name in enumerate(finished.quartile_columns):
         variable = study.variable(name)
@@ -193,11 +219,11 @@ def _harmonisation(finished: Finished) -> dict[str, Any]:
 
 
 def _model(finished: Finished) -> dict[str, Any]:
-    columns, fitted, study = finished.prepared.columns, finished.fitted, finished.study
+    columns, fitted, study = finished.prepared.columns, finished.models.first, finished.study
     return {
         "kind": study.model.kind,
         "penalty": study.model.penalty,
-        "strength": study.model.strength,
+        "strength": float(finished.models.by_name[""].strength[0]),
         "intercept": float(fitted.original[0, 0]),
         "coefficients": dict(zip(columns, map(float, fitted.original[0, 1:]), strict=True)),
         "standardised": dict(zip(columns, map(float, fitted.standardised[0, 1:]), strict=True)),
@@ -218,10 +244,9 @@ def _standard_errors(finished: Finished) -> dict[str, float] | None:
     """Wald errors of the coefficients in their own units; a penalised fit has none that mean anything."""
     if finished.study.model.penalty != "none":
         return None
-    prepared, hessian = finished.prepared, finished.fitted.optimum.hessian[0]
-    free = np.flatnonzero(np.concatenate([[True], prepared.used[0]]))
-    variance = np.diag(np.linalg.inv(hessian[np.ix_(free, free)]))[1:]
-    used = free[1:] - 1
+    prepared, fits = finished.prepared, finished.models.first.optimum
+    variance = np.diag(np.linalg.inv(fits.hessian[0]))[fits.family.intercepts :]
+    used = fits.problems[0].columns
     return {
         prepared.columns[j]: float(np.sqrt(v) / prepared.spread[0, j]) for j, v in zip(used, variance, strict=True)
     }

@@ -48,7 +48,7 @@ def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Presen
     packed = _by_name(hospitals, hospitals.ask_everyone(query))
     answers = {name: wire.answer_from_bytes(answer) for name, answer in packed.items()}
     left_out = {name: a.disclosed.code for name, a in answers.items() if a.disclosed.code is not None}
-    hospitals.progress.exchanged(replayed=False)
+    hospitals.progress.exchanged(replayed=False, largest=max(map(len, packed.values()), default=0))
     for name, code in left_out.items():
         hospitals.progress.notice(f"{name} cannot take part: {_why(code)}; its own log says why")
     taking_part = {name: a for name, a in answers.items() if name not in left_out}

@@ -1,28 +1,39 @@
 """A study from roll call to results; every step asks questions, and every total is in the checkpoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flwr.serverapp import Grid
 
-from common.errors import Code, HospitalLost, StudyError, StudyStopped
+from common.errors import Code, HospitalLost, StudyStopped
 from common.query import FEWEST_HOSPITALS, View
 from common.refusals import ALIKE
-from common.splits import FINAL, labels_of, outer_splits_of
+from common.room import Room
+from common.splits import APPARENT, FINAL, Label, external_labels_of, labels_of, outer_splits_of
 from common.study import Study
+from common.whole_hospitals import misplaced
 from server.checkpoint import Begun, Checkpoint, Loss
 from server.cohort_counts import Counted, count_cohort
+from server.evaluation.bootstrap import Drawn, draw_hospitals
 from server.evaluation.calibration import Calibration, calibrate
 from server.evaluation.discrimination import Discrimination, discriminate
+from server.evaluation.external import External, judge_external
 from server.evaluation.harmonisation import EXCHANGES, Judged, judge_harmonisation
+from server.evaluation.leakage import look_for_leaks
+from server.evaluation.membership import Audited, audit
+from server.evaluation.subgroups import Group, judge_subgroups
+from server.evaluation.survival import Survival, SurvivalJudged, judge_survival
+from server.evaluation.use import Released, Use, judge_use
 from server.federation import Asked, FlowerFederation
 from server.hospitals import Hospitals
 from server.methods.combat import rounds_of
-from server.methods.logistic import Fitted, fit_logistic
+from server.methods.models import Models, fit_models
 from server.methods.pipeline import Prepared, prepare
 from server.methods.quantiles import column_quantiles
+from server.methods.selection import EXCHANGES as SELECTION_EXCHANGES
+from server.methods.selection import Selected, select_columns
 from server.methods.stability import EXCHANGES as STABILITY_EXCHANGES
 from server.methods.stability import Stable, measure_stability
 from server.progress import Progress
@@ -44,20 +55,34 @@ class Finished:
     prepared: Prepared
     quartile_columns: tuple[str, ...]
     quartiles: np.ndarray
-    fitted: Fitted
+    models: Models
     discrimination: dict[str, Discrimination]
     calibration: dict[str, Calibration]
     record: tuple[Asked, ...]
     judged: Judged | None = None
     harmonising_steps: tuple[View, ...] = ()
     stable: Stable | None = None
+    selected: Selected | None = None
+    audited: Audited | None = None
+    leaks: tuple[str, ...] = ()
+    drawn: dict[str, Drawn] = field(default_factory=dict)
+    subgroups: tuple[Group, ...] = ()
+    external: External | None = None
+    scoring_steps: tuple[View, ...] = ()
+    use: Use = field(default_factory=Use)
+    survival: Survival | None = None
+
+    @property
+    def apparent(self) -> Discrimination | SurvivalJudged:
+        """The final model on the patients that it was fitted to, all of the cohort that trains; its rarest class."""
+        if self.survival:
+            return self.survival.judged[APPARENT]
+        found = [d for label, d in self.discrimination.items() if Label.read(label).scheme == APPARENT]
+        return min(found, key=lambda d: min(d.events, d.patients - d.events))
 
 
 def run_study(study: Study, grid: Grid, checkpoint_file: Path, progress: Progress) -> tuple[Finished, Hospitals]:
     """Run a study, or go on with one that was interrupted, over the hospitals of a Flower grid."""
-    unavailable = study.not_yet_available()
-    if unavailable:
-        raise StudyError("this version of hepafed cannot run the study:\n  " + "\n  ".join(unavailable))
     if study.features is not None:
         study.features.refuse_unprepared()
     checkpoint = Checkpoint(checkpoint_file)
@@ -83,6 +108,8 @@ def _until_nobody_is_lost(
     while True:
         losses = checkpoint.losses()
         roster = [name for name in present.roster if name not in {loss.hospital for loss in losses}]
+        if unfit := misplaced(study, roster):
+            raise StudyStopped("; ".join([*unfit, _describe(losses)] if losses else unfit))
         if len(roster) < FEWEST_HOSPITALS:
             raise StudyStopped(
                 f"{len(roster)} hospitals are left ({_describe(losses)}); below {FEWEST_HOSPITALS} a total shows "
@@ -133,42 +160,74 @@ def _conduct(
     prepared = prepare(federation, study, features, _gaps_to_keep(study, counted))
     if prepared.harmonised is not None:
         progress.phase("judge the harmonisation", EXCHANGES)
+    leaks = look_for_leaks(federation, study, prepared.view, prepared.columns)
     judged = judge_harmonisation(federation, study, prepared, present.disclosed)
+    if study.selection is not None:
+        progress.phase("choose features", SELECTION_EXCHANGES)
+    room = Room.of({name: present.disclosed[name] for name in federation.roster})
+    selected = select_columns(federation, study, prepared, room, len(present.features))
     progress.phase("describe the cohort", 4)
     described, quartiles = _describe_cohort(study, federation, prepared)
     progress.phase("fit", 8)
-    fitted = fit_logistic(federation, study, prepared)
-    outer = outer_splits_of(study, federation.roster)
-    lines = fitted.standardised[: len(outer), None, :]
-    model = View(step="linear", parent=prepared.view, splits=outer, arrays={"beta": lines})
-    scores = federation.keep(model)
-    progress.phase("evaluate", 12)
+    models = fit_models(federation, study, prepared, selected.active)
+    scores, outer = models.scores, outer_splits_of(study, federation.roster)
+    progress.phase("evaluate", 13)
     labels = labels_of(study)
-    discrimination = discriminate(federation, scores, labels)
-    calibration = calibrate(federation, scores, labels)
+    survival = judge_survival(federation, study, scores, labels) if study.outcome.kind == "survival" else None
+    classes = () if survival else labels
+    discrimination = discriminate(federation, scores, classes, study.evaluation.thresholds)
+    calibration = calibrate(federation, scores, classes)
+    audited = audit(federation, study, scores)
+    drawn = draw_hospitals(federation, study, scores, discrimination)
+    subgroups = judge_subgroups(federation, study, scores, labels)
+    external = judge_external(federation, study, scores, discrimination)
+    use = judge_use(federation, study, prepared, scores, outer, discrimination, _released(study, models))
     progress.phase("hospitals' own copies", 1)
-    copies: dict[str, Any] = {"schemes": list(labels)}
+    copies: dict[str, Any] = {"schemes": list(dict.fromkeys((*labels, *external_labels_of(study))))}
     if prepared.harmonised is not None:
         copies["harmonised"] = prepared.harmonised.view
     federation.ask("own_copy", view=scores, rows="held_out", parameters=copies)
+    if survival:
+        asked = survival.fits.parameters | {"schemes": list(labels)}
+        federation.ask("own_survival", view=scores, rows="held_out", parameters=asked, arrays=survival.fits.arrays)
     return Finished(
         study=study,
         present=present,
         counted=counted,
         roster=federation.roster,
-        splits=federation.splits,
+        splits=outer,
         losses=losses,
         prepared=prepared,
         quartile_columns=described,
         quartiles=quartiles,
-        fitted=fitted,
+        models=models,
         discrimination=discrimination,
         calibration=calibration,
         record=tuple(federation.record),
         judged=judged,
         harmonising_steps=_harmonising_steps(federation, prepared),
         stable=stable,
+        selected=selected,
+        audited=audited,
+        leaks=leaks,
+        drawn=drawn,
+        subgroups=subgroups,
+        external=external,
+        scoring_steps=tuple(reversed(federation.chain(scores))),
+        use=use,
+        survival=survival,
     )
+
+
+def _released(study: Study, models: Models) -> dict[str, Released]:
+    """Every model as fitted to all patients, with its log-likelihood where no penalty was taken off it."""
+    return {
+        name: Released(
+            model.fitted.standardised[0] if model.fitted else None,
+            float(model.fitted.optimum.likelihood[0]) if model.fitted and study.model.penalty == "none" else None,
+        )
+        for name, model in models.by_name.items()
+    }
 
 
 def _gaps_to_keep(study: Study, counted: Counted) -> frozenset[str]:

@@ -13,9 +13,11 @@ from client.cohort.features_file import Features, read_features
 from client.cohort.patients_file import PatientsFile, open_patients_file
 from client.cohort.presence import SCANNER, check_presence, variables_as_read
 from client.cohort.samples import read_samples
+from client.cohort.survival_times import in_days_since_landmark
 from client.site import Site
 from client.withdrawal import withdrawn
 from common.errors import Code, HospitalError
+from common.outcomes import SurvivalOutcome
 from common.query import canonical_json
 from common.study import Study
 
@@ -36,8 +38,10 @@ class Cohort:
     feature_names, features
         The feature columns that the study asks for, in the order of features.csv; patients × features.
     outcome
-        Binary: 0 and 1. Multiclass: the index of the level. Survival: two columns, time and event. NaN, one
-        column, where it was not needed.
+        Binary: 0 and 1. Multiclass: the index of the level. Survival: two columns, days since the landmark (time zero
+        where there is none) and event. NaN, one column, where it was not needed.
+    competing
+        Survival: who had another event first, after which that one cannot happen; in `outcome` they are censored then.
     scanner
         The scanner model, empty where it is not known.
     flow
@@ -54,6 +58,7 @@ class Cohort:
     feature_names: tuple[str, ...]
     features: np.ndarray
     outcome: np.ndarray
+    competing: np.ndarray
     scanner: tuple[str, ...]
     flow: dict[str, int]
     notes: tuple[str, ...]
@@ -113,6 +118,15 @@ class _Reading:
             flow["outcome_known"] = int(chosen.sum())
         chosen = self._within_ranges(chosen, values)
         flow["in_range"] = int(chosen.sum())
+        if self.outcome and isinstance(study.outcome, SurvivalOutcome):
+            values, competing = in_days_since_landmark(study, study.outcome, values)
+            if study.outcome.landmark_days:
+                followed = values[study.outcome.time] > 0
+                days = f"{study.outcome.landmark_days:g} days"
+                chosen = self._leave_out(chosen, followed, f"had the event or was last seen within {days}")
+                flow["at_landmark"] = int(chosen.sum())
+        else:
+            competing = np.zeros(rows, dtype=bool)
         features, row_of = self._features(chosen)
         if features is not None:
             measured = np.array([patient in row_of for patient in self.ids], dtype=bool)
@@ -134,6 +148,7 @@ class _Reading:
             feature_names=features.names if features is not None else (),
             features=_frozen(matrix),
             outcome=_frozen(outcome[0] if len(outcome) == 1 else np.column_stack(outcome)),
+            competing=competing[order],
             scanner=tuple(scanner[row] for row in order),
             flow=flow,
             notes=tuple(self.notes),
@@ -234,6 +249,8 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 def _digest(cohort: Cohort) -> str:
     texts = [cohort.ids, list(cohort.columns), cohort.absent, cohort.feature_names, cohort.scanner]
     arrays = [*cohort.columns.values(), cohort.features, cohort.outcome]
+    if cohort.competing.any():
+        arrays.append(cohort.competing.astype(np.float64))
     total = hashlib.sha256()
     total.update(canonical_json([texts, [array.shape for array in arrays]]).encode() + b"\n")
     for array in arrays:

@@ -20,9 +20,14 @@ def needed_columns(study: Study) -> list[str]:
     return list(dict.fromkeys(needed))
 
 
+def _dividing(study: Study) -> list[str]:
+    """The columns that divide the patients into subgroups; a hospital may lack one."""
+    return [subgroup.column for subgroup in study.subgroups]
+
+
 def variables_as_read(study: Study, outcome: list[str]) -> dict[str, Variable]:
     """Every column of patients.csv that is read as numbers or levels; first the outcome's, if it is wanted."""
-    wanted = [*outcome, *needed_columns(study), *study.predictors.clinical]
+    wanted = [*outcome, *needed_columns(study), *study.predictors.clinical, *_dividing(study)]
     return {column: _variable_as_read(study, column) for column in dict.fromkeys(wanted)}
 
 
@@ -52,8 +57,8 @@ def check_presence(study: Study, file: PatientsFile, outcome: list[str], faults:
             faults.add(Code.COLUMN_MISSING, _absence(study, file, column))
     return [
         _absence(study, file, column, "so it is missing for every patient here")
-        for column in study.predictors.clinical
-        if not file.has(column)
+        for column in dict.fromkeys([*study.predictors.clinical, *_dividing(study)])
+        if column not in needed and not file.has(column)
     ]
 
 
@@ -65,7 +70,7 @@ def _absence(study: Study, file: PatientsFile, column: str, why: str = "") -> st
         called += f", although columns.yaml gives it as the name of {column}"
     near = near_miss(name, [header for header in table.header if header != ID])
     is_it = f"if {quoted(near)} is it" if near else "if it has another name here"
-    known = {*study.outcome_columns(), *needed_columns(study), *study.predictors.clinical, SCANNER, ID}
+    known = {*variables_as_read(study, study.outcome_columns()), SCANNER, ID}
     misspelt = near_miss(column, [other for other in columns.columns if other not in known])
     also = f"\n(it speaks of {quoted(misspelt)}, which the study does not know)" if misspelt else ""
     return (

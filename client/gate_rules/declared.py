@@ -13,6 +13,7 @@ import numpy as np
 from client.queries.registry import Parameters
 from client.rows import Rows
 from common.errors import Code, HospitalError
+from common.privacy_plan import times_of
 from common.study import Study
 from common.variables import INDICATOR
 
@@ -54,6 +55,9 @@ class Declared:
         Sets of columns; its sums are over the rows in which all of a set are known.
     cells
         Counts of this hospital's own patients whose sums stand by themselves in the total.
+    vectors
+        It asks problems, each at coefficients of its own: every one counts towards the third of the patients that
+        may be asked of a split. Otherwise a question counts 1.
     """
 
     width: Callable[[Rows, Any, int], int] = _no_products
@@ -62,6 +66,7 @@ class Declared:
     one_view: bool = False
     known: Callable[[Rows, Any], list[tuple[str, ...]]] = _none_known
     cells: Callable[[Rows, Any], Iterator[np.ndarray]] = _no_cells
+    vectors: bool = False
 
 
 def declared(name: str) -> Declared:
@@ -76,9 +81,10 @@ def expanded(covariates: tuple[int, ...], smooth: Mapping[str, Any]) -> int:
     return sum(len(smooth[str(j)].knots) + 1 if str(j) in smooth else 1 for j in covariates)
 
 
-def _model_columns(rows: Rows, _: Parameters, k: int) -> int:
-    """Columns of the query's view that take part in a split; a spread of 0 takes one out."""
-    return _kept(rows, k, "spread", lambda spread: spread > 0)
+def _widest_problem(rows: Rows, asked: Any, k: int) -> int:
+    """Slopes of the widest problem of a split whose second derivatives are asked."""
+    blocks = rows.study.lines() if rows.query.name == "multinomial" else 1
+    return blocks * max((len(asked.columns[j]) for j in asked.curved if asked.of[j] == k), default=0)
 
 
 def _changed_features(rows: Rows, _: Parameters, k: int) -> int:
@@ -106,6 +112,14 @@ def _effect_columns(_: Rows, asked: Any, __: int) -> int:
 def _classifier_columns(_: Rows, asked: Any, k: int) -> int:
     widest = len(asked.columns[k]) if k < len(asked.columns) else 0
     return max(widest, expanded(asked.covariates, asked.smooth))
+
+
+def _named_columns(_: Rows, asked: Any, k: int) -> int:
+    return len(asked.columns[k]) if k < len(asked.columns) else 0
+
+
+def _groups(_: Rows, asked: Any, __: int) -> int:
+    return int(asked.beta.shape[1])
 
 
 def _phases(rows: Rows, _: Parameters, __: int) -> int:
@@ -157,8 +171,13 @@ def _times(number: int) -> Callable[[Study], int]:
 
 _BY_LEVEL = Declared(times=_level_variables, cells=_patients_by_level)
 _PRODUCTS_BY_LEVEL = Declared(_covariates_and_feature, _level_variables, cells=_patients_by_level)
+_SCREENING = Declared(
+    times=_times(12), one_view=True
+)  # other splits each time: as many messages as the size takes
+_ALIKE = Declared(_named_columns, times=_times(12), one_view=True)
 _CLASSIFIER = Declared(width=_classifier_columns, both_sides=True)
 _LEARNT = Declared(width=_phases, times=_habitat_iterations)
+_FIT = Declared(width=_widest_problem, times=_times(3 * ITERATIONS), one_view=True, vectors=True)
 
 DECLARED: Mapping[str, Declared] = {
     "roll_call": Declared(),
@@ -182,11 +201,50 @@ DECLARED: Mapping[str, Declared] = {
     "classifier_sums": _CLASSIFIER,
     "classifier_auc": _CLASSIFIER,
     "retest": Declared(width=lambda *_: 2),
-    "logistic": Declared(width=_model_columns, times=_iterations, one_view=True),
+    "logistic": _FIT,
+    "multinomial": _FIT,
+    "ordinal": _FIT,
+    "cox": _FIT,
+    "cox_cells": Declared(times=_times(6), one_view=True),
+    "cox_risk_sets": Declared(times=_iterations, one_view=True, vectors=True),
+    "cox_curvature": Declared(
+        width=lambda _, asked, k: max(len(asked.columns[j]) for j, of in enumerate(asked.of) if of == k),
+        times=_iterations,
+        one_view=True,
+        vectors=True,
+    ),
+    "tuning": Declared(one_view=True),
     "recalibration": Declared(width=lambda *_: 1, times=_iterations, one_view=True),
+    "class_sums": _SCREENING,
+    "class_histograms": _SCREENING,
+    "cox_scores": _SCREENING,
+    "rank_histograms": _SCREENING,
+    "rank_products": _ALIKE,
+    "feature_products": _ALIKE,
     "column_counts": Declared(times=_times(5), one_view=True),
     "score_counts": Declared(times=_times(4), one_view=True),
     "discrimination": Declared(one_view=True),
+    "bootstrap": Declared(one_view=True),
+    "subgroup_counts": Declared(),
+    "subgroup_sums": Declared(one_view=True),
+    "lone_columns": Declared(one_view=True),
+    "membership": Declared(one_view=True),
+    "external_figures": Declared(one_view=True),
+    "training_classes": Declared(one_view=True),
+    "threshold_classes": Declared(one_view=True),
+    "paired_predictions": Declared(one_view=True),
+    "placement_products": Declared(one_view=True),
+    "parts": Declared(width=_groups, one_view=True),
+    "private_moments": Declared(one_view=True),
+    "private_gradient": Declared(times=lambda study: times_of(study, "private_gradient"), one_view=True),
+    "private_histograms": Declared(one_view=True),
+    "exits": Declared(),
+    "survival_counts": Declared(),
+    "survival_order": Declared(one_view=True),
+    "training_risk": Declared(times=lambda study: 4 * len(study.models()), one_view=True),
+    "baseline_hazard": Declared(times=lambda study: len(study.models()), one_view=True),
+    "survival_risk": Declared(one_view=True),
+    "own_survival": Declared(one_view=True),
     "own_copy": Declared(times=_times(10)),
     "nyul_landmarks": Declared(),
     "habitat_moments": Declared(width=_phases, times=_times(2)),

@@ -6,30 +6,37 @@ look at the outcome take edges that were asked before without it.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from client.gate_rules.memory import Earlier
+from client.gate_rules.survival_cells import check_cells_of_time
 from client.rows import Rows
 from common.errors import Code, HospitalError
 from common.query import SMALLEST_CELL, SMALLEST_DIFFERENCE
 from common.room import Room
+from common.splits import APPARENT, Label
 
 FEWEST_ALLOWED = 16
 """Four edges and three for each of four narrowings: three quantiles of any column take no more."""
 CLOSEST = 1e-3
 """Of this hospital's own standard deviation, shared out among all patients."""
+SURVIVAL = ("survival_order", "survival_risk")
 WHOLE = 1.0
 """No probability lies above: an edge there makes no bin."""
 
 
 def check_edges(rows: Rows, earlier: list[Earlier], room: Room) -> None:
     """Refuse edges that are too many, too close, or new where the outcome is looked at."""
-    if rows.query.name == "discrimination":
+    check_cells_of_time(rows, room)
+    if rows.query.name in ("discrimination", "bootstrap", "training_classes", "placement_products", *SURVIVAL):
         _check_fixed(rows, earlier, room)
+    elif rows.query.name == "threshold_classes":
+        _check_cuts(rows, earlier)
     elif rows.query.name in ("column_counts", "score_counts"):
         for place, values, edges in _edges(rows, earlier):
-            _check(rows, place, values, edges, room)
+            _check(rows, place, values, edges, room.judged(rows.study, Label.read(place).scheme))
 
 
 def _check(rows: Rows, place: str, values: np.ndarray, edges: np.ndarray, room: Room) -> None:
@@ -60,8 +67,10 @@ def _edges(rows: Rows, earlier: list[Earlier]) -> Iterator[tuple[str, np.ndarray
 
 def _check_fixed(rows: Rows, earlier: list[Earlier], room: Room) -> None:
     counted = [asked for asked in earlier if asked.name == "score_counts" and asked.view == rows.query.view]
-    allowed = max(1, min(room.most_of_smaller_class // SMALLEST_CELL, room.patients // SMALLEST_DIFFERENCE))
-    for scheme, edges in _by_scheme(rows.query.parameters, rows.query.arrays["edges"]).items():
+    asked = [rows.query.arrays[name] for name in ("edges", "horizon_edges") if name in rows.query.arrays]
+    for scheme, edges in (pair for array in asked for pair in _by_scheme(rows.query.parameters, array).items()):
+        there = room.judged(rows.study, Label.read(scheme).scheme)
+        allowed = max(1, min(there.most_of_smaller_class // SMALLEST_CELL, there.patients // SMALLEST_DIFFERENCE))
         rows.probabilities(scheme)  # a view that is no model is refused for that
         new = [_by_scheme(asked.parameters, asked.arrays["edges"]).get(scheme) for asked in counted]
         known = np.concatenate([[WHOLE], *(e for e in new if e is not None)])
@@ -72,6 +81,16 @@ def _check_fixed(rows: Rows, earlier: list[Earlier], room: Room) -> None:
             raise _refused(
                 rows, f"{scheme}: {len(bins) + 1} bins, at most {allowed} (five of the smaller class in each)"
             )
+
+
+def _check_cuts(rows: Rows, earlier: list[Earlier]) -> None:
+    """A threshold is an edge of the training rows' bins of its model: patients are not sorted by any other."""
+    counted = [asked for asked in earlier if asked.name == "training_classes" and asked.view == rows.query.view]
+    for label, cuts in _by_scheme(rows.query.parameters, rows.query.arrays["cuts"]).items():
+        model = str(replace(Label.read(label), scheme=APPARENT))
+        known = [_by_scheme(asked.parameters, asked.arrays["edges"]).get(model) for asked in counted]
+        if not np.isin(cuts, np.concatenate([[WHOLE], *(e for e in known if e is not None)])).all():
+            raise _refused(rows, f"{label}: a threshold that is no edge of the bins of its training rows")
 
 
 def _by_scheme(parameters: object, edges: np.ndarray) -> dict[str, np.ndarray]:

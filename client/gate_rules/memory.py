@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from client.store import Store
 from common.query import Arrays, Query, View, canonical_json, pack_arrays, unpack_arrays
@@ -16,7 +16,11 @@ CREATE TABLE IF NOT EXISTS gate_questions (study TEXT NOT NULL, roster TEXT, que
                                            arrays BLOB NOT NULL, PRIMARY KEY (question, roster));
 CREATE TABLE IF NOT EXISTS gate_patients  (study TEXT, patient TEXT, values_digest TEXT NOT NULL,
                                            PRIMARY KEY (study, patient));
-CREATE TABLE IF NOT EXISTS gate_cohorts   (study TEXT PRIMARY KEY, name TEXT NOT NULL, columns TEXT NOT NULL)
+CREATE TABLE IF NOT EXISTS gate_cohorts   (study TEXT PRIMARY KEY, name TEXT NOT NULL, columns TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS gate_unlocked  (study TEXT PRIMARY KEY, name TEXT NOT NULL, outcome TEXT NOT NULL,
+                                           model TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS gate_spent     (study TEXT, roster TEXT, question TEXT, squared REAL NOT NULL,
+                                           PRIMARY KEY (study, roster, question))
 """
 
 
@@ -38,6 +42,17 @@ class Kept:
     study: str
     name: str
     columns: str
+
+
+@dataclass(frozen=True)
+class Unlocked:
+    """Sealed patients' outcomes, first used: by which study, for which outcome, to judge which model, and when."""
+
+    study: str
+    name: str
+    outcome: str
+    model: str
+    at: str
 
 
 class Memory:
@@ -105,6 +120,47 @@ class Memory:
                 pack_arrays(query.arrays),
             )
 
+    def unlocked(self) -> list[Unlocked]:
+        """Every study that has looked at sealed outcomes."""
+        rows = self._store.all("SELECT study, name, outcome, model, at FROM gate_unlocked")
+        return [Unlocked(*map(str, row)) for row in rows]
+
+    def unlock(self, asked: Unlocked) -> Unlocked:
+        """Note that a study looks at sealed outcomes, unless it did before; the note that counts."""
+        self._store.run("INSERT OR IGNORE INTO gate_unlocked VALUES (?, ?, ?, ?, ?)", *astuple(asked))
+        return next(note for note in self.unlocked() if note.study == asked.study)
+
+    def spend(
+        self,
+        query: Query,
+        roster: str,
+        squared: float,
+        patients: Sequence[str],
+        judge: Callable[[float, float], None],
+    ) -> float:
+        """Note once what a question spends of the privacy budget, judged beside the rest; what the study has spent.
+
+        Parameters
+        ----------
+        judge
+            Is given what this study has spent, and the most that all studies together have spent on any one of these
+            patients, this question included.
+        """
+        with self._store.transaction() as execute:
+            same = "SELECT 1 FROM gate_spent WHERE study = ? AND roster = ? AND question = ?"
+            own = execute("SELECT sum(squared) FROM gate_spent WHERE study = ?", query.study).fetchone()[0] or 0.0
+            if execute(same, query.study, roster, query.question).fetchone():
+                return float(own)
+            others = execute(SPENT_ON_A_PATIENT, query.study, canonical_json(list(patients))).fetchone()
+            judge(float(own) + squared, float(own) + squared + float(others[0] if others else 0.0))
+            execute("INSERT INTO gate_spent VALUES (?, ?, ?, ?)", query.study, roster, query.question, squared)
+            return float(own) + squared
+
+    def spent_elsewhere(self, study: str, patients: Sequence[str]) -> float:
+        """What other studies have spent on the one of these patients on whom they have spent most."""
+        row = self._store.first(SPENT_ON_A_PATIENT, study, canonical_json(list(patients)))
+        return 0.0 if row is None else float(row[0])
+
     def knows_cohort(self, study: str) -> bool:
         """Whether a study's cohort was frozen."""
         return self._store.first("SELECT 1 FROM gate_cohorts WHERE study = ?", study) is not None
@@ -128,7 +184,20 @@ class Memory:
                 execute("INSERT INTO gate_patients VALUES (?, ?, ?)", study, patient, digest)
 
 
-EDGES_FIXED_BY = {"discrimination": "score_counts"}
+SPENT_ON_A_PATIENT = """SELECT sum(squared) AS spent FROM gate_spent JOIN gate_patients USING (study)
+    WHERE study != ? AND patient IN (SELECT value FROM json_each(?))
+    GROUP BY patient ORDER BY spent DESC LIMIT 1"""
+"""What other studies than one have spent on the one of some patients on whom they have spent most."""
+
+EDGES_FIXED_BY = {
+    "training_classes": "score_counts",
+    "threshold_classes": "training_classes",
+    "placement_products": "score_counts",
+    "discrimination": "score_counts",
+    "bootstrap": "score_counts",
+    "survival_order": "score_counts",
+    "survival_risk": "score_counts",
+}
 """Bins that look at the outcome take edges that were asked before without it."""
 
 

@@ -1,6 +1,10 @@
 """Which queries a study asks, by what its file says; any other is refused, and `site approve` shows these."""
 
+from common.auditing import is_audited, looks_for_leaks
+from common.privacy_plan import SHARES, is_private
+from common.selection import screening_of
 from common.study import Study
+from common.whole_hospitals import asks_figures_alone
 
 JUDGING = ("hospital_effect", "rank_counts", "rank_sums", "classifier_sums", "classifier_auc", "retest")
 LEARNING = ("nyul_landmarks", "habitat_moments", "habitat_clusters", "habitat_mixture")
@@ -9,6 +13,8 @@ LEARNING = ("nyul_landmarks", "habitat_moments", "habitat_clusters", "habitat_mi
 def questions_of(study: Study) -> tuple[str, ...]:
     """The names of all queries that a run of the study may ask, in about the order in which it asks them."""
     features = study.features
+    if is_private(study):
+        return ("roll_call", *SHARES, "own_copy")
     if features is not None and features.to_be_learnt():
         return ("roll_call", *LEARNING)
     asked = ["roll_call", "cohort_counts", "moments"]
@@ -17,7 +23,59 @@ def questions_of(study: Study) -> tuple[str, ...]:
     if study.imputation.method == "regression":
         asked += ["complete_rows", "cross_products"]
     asked += _harmonising(study)
-    return (*asked, "column_counts", "logistic", "score_counts", "discrimination", "recalibration", "own_copy")
+    asked += _selecting(study)
+    audit = ["membership"] if is_audited(study) else []
+    asked += ["lone_columns"] if looks_for_leaks(study) else []
+    audit += _comparing(study)
+    audit += ["bootstrap"] if study.validation.bootstrap else []
+    audit += ["subgroup_counts", "subgroup_sums"] if study.subgroups else []
+    audit += ["external_figures"] if asks_figures_alone(study) else []
+    return (*asked, "column_counts", *_fitting(study), "score_counts", *_judging(study), *audit, "own_copy")
+
+
+def _fitting(study: Study) -> list[str]:
+    """The steps of fitting the study's family of models."""
+    chosen = study.model
+    shared = chosen.kind == "cox" and chosen.baseline == "shared"
+    asked: list[str] = ["cox_cells", "cox_risk_sets", "cox_curvature"] if shared else [chosen.kind]
+    return [*asked, "tuning"] if chosen.strength == "cross-validated" else asked
+
+
+def _judging(study: Study) -> list[str]:
+    """How predictions are held against what happened."""
+    if study.outcome.kind != "survival":
+        return ["discrimination", "recalibration"]
+    return [
+        "exits",
+        "survival_counts",
+        "survival_order",
+        "baseline_hazard",
+        "training_risk",
+        "survival_risk",
+        "own_survival",
+    ]
+
+
+def _comparing(study: Study) -> list[str]:
+    """What predictions are made of, how they classify at a threshold, and models side by side."""
+    asked = ["parts"] if study.lines() == 1 else []
+    if study.outcome.kind != "survival":
+        asked += ["training_classes", "threshold_classes"]
+        asked += ["paired_predictions", "placement_products"] if study.compare else []
+    return asked
+
+
+def _selecting(study: Study) -> list[str]:
+    """Image features may be more than a cross-product covers, whatever the file says: then they are screened."""
+    if not study.predictors.radiomics:
+        return []
+    chosen = study.selection
+    asked = ["cox_scores"] if screening_of(chosen, study.outcome) == "cox" else ["class_sums"]
+    if chosen is None:
+        return asked
+    asked += ["class_histograms"] if chosen.screening == "mann-whitney" else []
+    asked += ["rank_histograms", "rank_products"] if chosen.redundancy is not None else []
+    return [*asked, *(["feature_products"] if chosen.mrmr is not None else [])]
 
 
 def _harmonising(study: Study) -> list[str]:

@@ -1,10 +1,11 @@
 """One study asks a few questions, through one view of each step; what differs by a hair could be subtracted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from client.gate_rules.declared import Declared
+from client.gate_rules.grids import check_grid
 from client.gate_rules.memory import Earlier
 from client.rows import Rows
 from common.errors import Code, HospitalError
@@ -26,8 +27,11 @@ STEPS: dict[str, Callable[[Study], int]] = {
     "residual_scores": lambda _: 1,
     "covbat": lambda _: 1,
     "select": lambda _: 1,
+    "bound": lambda _: 1,
     "scale": lambda _: 3,
     "linear": lambda _: 1,
+    "stack": lambda _: 1,
+    "blend": lambda _: 1,
 }
 """How many views of a step a study has: the model's columns, what describes the cohort, image features measured again;
 features as they are judged before and after harmonisation have a scale each."""
@@ -67,13 +71,19 @@ def check_repetition(
     if total >= most:
         raise _many(query, f"{total} questions of this study were answered, {most} are allowed")
     same = [asked for asked in earlier if asked.name == query.name]
-    times = min(declared.times(rows.study), max(1, smallest // 3))
+    third = max(1, smallest // 3)
+    times = declared.times(rows.study) if declared.vectors else min(declared.times(rows.study), third)
     if len(same) >= times:
         raise _many(
             query, f"it was asked {len(same)} times, a study with {smallest} patients asks it {times} times"
         )
-    if declared.one_view and any(asked.view != query.view for asked in same):
+    views = {asked.view for asked in same} | {query.view}
+    # A model of scores is fitted like the others, on another view.
+    if declared.one_view and len(views) > 1 + (declared.vectors and rows.study.stacks()):
         raise HospitalError(Code.SECOND_VIEW, f"query {query.name!r}: it was asked through another view before")
+    if declared.vectors:
+        _check_vectors(query, same, third)
+    check_grid(query, same)
     near = sum(_nearly(query, asked) for asked in same)
     if near >= MOST_NEAR:
         raise HospitalError(
@@ -86,20 +96,63 @@ def _many(query: Query, found: str) -> HospitalError:
     return HospitalError(Code.MANY_QUERIES, f"query {query.name!r}: {found} (policy: maximum_queries)")
 
 
+def _check_vectors(query: Query, same: list[Earlier], third: int) -> None:
+    """Every coefficient vector gives one equation a column for the patients of its split."""
+    vectors = dict.fromkeys(query.splits, 0)
+    for splits, parameters in [(query.splits, query.parameters), *((a.splits, a.parameters) for a in same)]:
+        for split, _ in _problems(splits, parameters):
+            if split in vectors:
+                vectors[split] += 1
+    split = max(vectors, key=lambda name: vectors[name], default="")
+    if split and vectors[split] > third:
+        raise HospitalError(
+            Code.MANY_QUERIES,
+            f"query {query.name!r}: {vectors[split]} coefficient vectors for {split}, this question's among them; "
+            f"a third of the smallest row set's patients are allowed, {third}",
+            split,
+        )
+
+
 def _nearly(query: Query, asked: Earlier) -> bool:
-    """Whether, for some split or scheme, another question differed by a hair and was not the same."""
+    """Whether, for some split, label or problem, another question differed by a hair and was not the same."""
     own, old = _labels(query.splits, query.parameters), _labels(asked.splits, asked.parameters)
     for label in set(own) & set(old):
         pairs = [(array[own[label]], asked.arrays[name][old[label]]) for name, array in query.arrays.items()]
-        if not pairs or any(a.shape != b.shape for a, b in pairs):
+        if not pairs or any(a.ndim != b.ndim or a.shape[2:] != b.shape[2:] for a, b in pairs):
             continue
-        close = all((np.abs(a - b) <= HAIR * np.maximum(1.0, np.abs(b))).all() for a, b in pairs)
-        if close and any((a != b).any() for a, b in pairs):
+        if any(a.shape[1:] != b.shape[1:] for a, b in pairs):
+            if not isinstance(label, tuple):
+                continue
+            pairs = [_as_wide(a, b) for a, b in pairs]
+        close, differ = np.array(True), np.array(False)
+        for a, b in pairs:  # all that are asked for a label now, against all that were
+            now, then = a.reshape(len(a), 1, -1), b.reshape(1, len(b), -1)
+            close = close & (np.abs(now - then) <= HAIR * np.maximum(1.0, np.abs(then))).all(axis=-1)
+            differ = differ | (now != then).any(axis=-1)
+        if (close & differ).any():
             return True
     return False
 
 
-def _labels(splits: tuple[str, ...], parameters: object) -> dict[str, int]:
-    """What the leading axis of a question's arrays stands for."""
-    schemes = parameters.get("schemes", []) if isinstance(parameters, dict) else []
-    return {str(label): k for k, label in enumerate(splits or schemes)}
+def _as_wide(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Problems of the same columns: beyond the narrower array, both hold zeros."""
+    width = min(a.shape[1], b.shape[1])
+    return a[:, :width], b[:, :width]
+
+
+def _problems(splits: tuple[str, ...], parameters: object) -> list[tuple[str, tuple[int, ...]]]:
+    """Split and columns of every problem of a question that asks some."""
+    if not isinstance(parameters, Mapping) or "of" not in parameters:
+        return []
+    return [
+        (splits[of], tuple(columns)) for of, columns in zip(parameters["of"], parameters["columns"], strict=True)
+    ]
+
+
+def _labels(splits: tuple[str, ...], parameters: object) -> dict[object, list[int]]:
+    """What the leading axis of a question's arrays stands for; several problems may share split and columns."""
+    schemes = parameters.get("schemes", []) if isinstance(parameters, Mapping) else []
+    places: dict[object, list[int]] = {}
+    for k, label in enumerate(_problems(splits, parameters) or splits or schemes):
+        places.setdefault(label, []).append(k)
+    return places

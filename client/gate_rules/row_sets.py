@@ -8,7 +8,7 @@ from client.rows import Rows
 from common.errors import Code, HospitalError
 from common.query import LEAVE_OUT
 from common.room import Room
-from common.splits import FINAL
+from common.splits import APPARENT, FINAL
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Held:
 def check_row_sets(rows: Rows, asked: Any, declared: Declared, room: Room) -> Held:
     """Refuse a question of which some row set is too small in total, or too small for its width."""
     policy, query, study = rows.site.file.policy, rows.query, rows.study
-    _check_number_of_row_sets(rows, room)
+    _check_number_of_row_sets(rows, room.judged(study, APPARENT))
     sides = (True, False) if declared.both_sides else (query.rows == "training",)
-    smallest, widest = room.patients, 0
+    smallest, widest = room.judged(study, APPARENT).patients, 0
     for k, split in enumerate(query.splits or (FINAL,)):
         columns = declared.width(rows, asked, k)
         widest = max(widest, columns)
@@ -68,9 +68,14 @@ def _check_number_of_row_sets(rows: Rows, room: Room) -> None:
     """Totals over many sets of rows are equations for every patient."""
     validation = rows.study.validation
     sets = validation.repeats * (validation.folds - 1) + 1 if validation.folds else 1
+    inner = rows.study.inner_folds()
+    if inner:
+        outer = 1 + validation.repeats * validation.folds + validation.leave_one_hospital_out * len(room.seats)
+        sets += outer * (inner - 1)
     if 3 * sets > room.patients:
+        within = f", each with {inner} folds of its own," if inner else ""
         raise HospitalError(
             Code.MANY_ROW_SETS,
-            f"{validation.repeats} repeats of {validation.folds} folds over {room.patients} patients in total: "
+            f"{validation.repeats} repeats of {validation.folds} folds{within} over {room.patients} patients in total: "
             "more sets of rows than a third of the patients",
         )

@@ -5,6 +5,7 @@ import numpy as np
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.query import Answer
+from common.whole_hospitals import trains
 
 SMALLEST_GAP = 10
 """Fewer missing values of a feature at one hospital are imputed before ComBat: an n of its own would tell."""
@@ -21,19 +22,19 @@ class CohortCounts(Parameters):
     "has some but fewer than ten; whether it has each level of the batch variables.",
 )
 def cohort_counts(rows: Rows, _: CohortCounts) -> Answer:
-    """Count the cohort."""
+    """Count the cohort; a sealed external hospital adds zeros: beside later totals, its classes would be its own."""
     cohort = rows.cohort
+    taken = float(trains(rows.study, rows.site.name))
     gaps = np.isnan(cohort.features).sum(axis=0)[np.argsort(cohort.feature_names)]
     classes = [(rows.members.strata == k).sum() for k in range(_classes(rows))]
-    return Answer(
-        sums={
-            "classes": np.array(classes, dtype=np.float64),
-            "flow": np.array(list(cohort.flow.values()), dtype=np.float64),
-            "feature_gaps": gaps.astype(np.float64),
-            "hospitals_with_few_gaps": ((gaps > 0) & (gaps < SMALLEST_GAP)).astype(np.float64),
-            "hospitals_with_level": _levels_here(rows),
-        }
-    )
+    counted = {
+        "classes": np.array(classes, dtype=np.float64),
+        "flow": np.array(list(cohort.flow.values()), dtype=np.float64),
+        "feature_gaps": gaps.astype(np.float64),
+        "hospitals_with_few_gaps": ((gaps > 0) & (gaps < SMALLEST_GAP)).astype(np.float64),
+        "hospitals_with_level": _levels_here(rows),
+    }
+    return Answer(sums={name: taken * counts for name, counts in counted.items()})
 
 
 def _classes(rows: Rows) -> int:

@@ -53,7 +53,7 @@ def discrimination(rows: Rows, parameters: Discrimination) -> Answer:
             within[index] = [value * pairs, pairs, variance * pairs**2]
             if min(negatives, positives) >= SMALLEST_CLASS_FOR_OWN_AUC:
                 auc[scheme] = (round(value, 3), round(float(np.sqrt(variance)), 3))
-                own = _own_calibration(*rows.scores(scheme))
+                own = own_calibration(*rows.scores(scheme))
                 if own is not None:
                     calibration[scheme] = own
     return Answer(
@@ -77,7 +77,7 @@ def auc_and_variance(score: np.ndarray, outcome: np.ndarray) -> tuple[float, flo
     return value, variance
 
 
-def _own_calibration(score: np.ndarray, outcome: np.ndarray) -> tuple[float, float] | None:
+def own_calibration(score: np.ndarray, outcome: np.ndarray) -> tuple[float, float] | None:
     """Slope and intercept of this hospital's own predictions; None where they cannot be estimated."""
     if np.ptp(score) == 0:
         return None

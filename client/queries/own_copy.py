@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from client.own_files import harmonised_features, harmonised_lines, write_csv
+from client.own_scores import Recalibrated, radiomics_score, recalibrations, write_recalibrations
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.query import LEAVE_OUT, Answer
@@ -24,14 +25,17 @@ class OwnCopy(Parameters):
 @query(
     "own_copy",
     OwnCopy,
-    leaves="Nothing: predictions.csv, harmonised.csv and harmonisation.svg are written into the hospital's own "
-    "folder.",
+    leaves="Nothing: predictions.csv, recalibration.json, worth_joining.md and .json, harmonised.csv and "
+    "harmonisation.svg are written into the hospital's own folder.",
 )
 def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
-    """Write predictions.csv and, where features were harmonised, harmonised.csv and harmonisation.svg."""
+    """Write predictions.csv, recalibration.json, worth_joining.* and, after harmonisation, its csv and figure."""
     rows.site.own_folder.mkdir(parents=True, exist_ok=True)
-    header = ["id", "scheme", "fold", "score", "repeat", "model", "level"]
-    write_csv(rows.site.own_folder / "predictions.csv", header, _predictions(rows, parameters.schemes))
+    header = ["id", "scheme", "fold", "score", "repeat", "model", "level", "recalibrated", "radiomics_score"]
+    own = recalibrations(rows, parameters.schemes)
+    write_csv(rows.site.own_folder / "predictions.csv", header, _predictions(rows, parameters.schemes, own))
+    write_recalibrations(rows, own)
+    _compare_with_own_model(rows, parameters.schemes)
     if parameters.harmonised is not None:
         header = ["id", *harmonised_features(rows.cohort, rows.views, parameters.harmonised)]
         lines = harmonised_lines(rows.cohort, rows.views, parameters.harmonised)
@@ -40,16 +44,31 @@ def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
     return Answer()
 
 
-def _predictions(rows: Rows, labels: Iterable[str]) -> Iterable[list[object]]:
-    """One line a patient and label: the probability by the model that did not see the patient."""
+def _predictions(rows: Rows, labels: Iterable[str], own: dict[str, Recalibrated]) -> Iterable[list[object]]:
+    """One line a patient and label: by the model that did not see the patient, the probability; survival: the score."""
     ids = np.array(rows.cohort.ids, dtype=object)
     for text in labels:
-        label, (scores, _) = Label.read(text), rows.probabilities(text)
+        label, survival = Label.read(text), rows.study.outcome.kind == "survival"
+        scores, _ = rows.scores(text) if survival else rows.probabilities(text)
+        recalibrated = own[text].risk(rows.scores(text)[0]) if text in own else None
         name, _, repeat = label.scheme.partition("/")
         for split, chosen in rows.held_out_of(label.scheme):
             fold = split.removeprefix(LEAVE_OUT).rpartition("/")[2]
-            for patient, score in zip(ids[chosen], scores[chosen], strict=True):
-                yield [patient, name, fold, repr(float(score)), repeat or "0", label.model, label.level]
+            more = [_texts(of, chosen) for of in (recalibrated, radiomics_score(rows, split, label.model))]
+            for patient, score, *others in zip(ids[chosen], scores[chosen], *more, strict=True):
+                yield [patient, name, fold, repr(float(score)), repeat or "0", label.model, label.level, *others]
+
+
+def _texts(values: np.ndarray | None, chosen: np.ndarray) -> list[str]:
+    """Numbers as they are written; empty where there are none."""
+    return [""] * int(chosen.sum()) if values is None else [repr(float(value)) for value in values[chosen]]
+
+
+def _compare_with_own_model(rows: Rows, labels: tuple[str, ...]) -> None:
+    """Write worth_joining.md and .json."""
+    from client.worth_joining import write_worth_joining  # which takes a fit's sums from this room
+
+    write_worth_joining(rows, labels)
 
 
 def _draw_densities(rows: Rows, view_hash: str) -> None:

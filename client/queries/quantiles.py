@@ -73,5 +73,6 @@ def score_counts(rows: Rows, parameters: ScoreCounts) -> Answer:
     for index, scheme in enumerate(parameters.schemes):
         score, outcome = rows.probabilities(scheme)
         below[index] = np.searchsorted(np.sort(score), parameters.edges[index], side="right")
-        classes[index] = [(outcome == 0).sum(), (outcome == 1).sum()]
+        happened = outcome if outcome.ndim == 1 else outcome[:, 1]
+        classes[index] = [(happened == 0).sum(), (happened == 1).sum()]
     return Answer(sums={"below": below, "classes": classes})

@@ -37,5 +37,6 @@ def recalibration(rows: Rows, parameters: Recalibration) -> Answer:
     for index, (scheme, beta) in enumerate(zip(parameters.schemes, parameters.beta, strict=True)):
         score, outcome = rows.scores(scheme)
         design = np.column_stack([np.ones(len(score)), score])
-        likelihood[index], gradient[index], hessian[index] = logistic_sums(rows, design, outcome, beta)
+        likelihood[index], gradient[index], curvature = logistic_sums(rows, design, outcome, beta)
+        hessian[index] = curvature[np.triu_indices(2)]
     return Answer(sums={"likelihood": likelihood, "gradient": gradient, "hessian": hessian})

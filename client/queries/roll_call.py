@@ -11,6 +11,7 @@ from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.errors import Code, HospitalError
 from common.outcomes import SurvivalOutcome
+from common.privacy_plan import is_private
 from common.query import (
     MOST_SCANNERS,
     SCANNER_NAME,
@@ -40,6 +41,15 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
     """Answer the roll call of a study."""
     cohort = rows.cohort
     _refuse_the_outcome_as_covariate(rows)
+    if is_private(rows.study):  # figures in clear have no noise: the number of patients is all that is public
+        return Answer(
+            disclosed=Disclosed(
+                hospital=rows.site.name,
+                patients=len(cohort.ids),
+                features=cohort.feature_names,
+                fingerprint=fingerprint(rows.study),
+            ),
+        )
     return Answer(
         disclosed=Disclosed(
             hospital=rows.site.name,
@@ -105,7 +115,8 @@ def _medians(rows: Rows) -> dict[str, float]:
     numeric = [n for n in rows.study.predictors.clinical if rows.study.variable(n).type in ("number", "integer")]
     columns = {name: rows.cohort.columns[name] for name in numeric}
     if isinstance(rows.study.outcome, SurvivalOutcome):
-        columns[rows.study.outcome.time] = rows.cohort.outcome[:, 0]
+        days = rows.study.outcome.days_a_unit(rows.study.variables)
+        columns[rows.study.outcome.time] = rows.cohort.outcome[:, 0] / days
     medians = {}
     for name, values in columns.items():
         known = values[~np.isnan(values)]

@@ -15,8 +15,11 @@ from client.app import LOG, Whereabouts, build
 from client.site import open_site
 from common.errors import HepafedError, HospitalError
 from common.frozen_model import FILE_NAME
+from common.privacy_plan import is_private
+from common.released_model import FILE_NAME as MODEL_FILE
 from common.study import Study
 from deploy.simulation.grid import RUN_ID, OneProcessGrid
+from deploy.simulation.pooled import add_pooled_and_alone
 from server.app import CHECKPOINT, Assignment
 from server.app import build as build_server
 from server.progress import Progress
@@ -87,7 +90,7 @@ def prepare_out(out: Path, hospitals: dict[str, Path], resume: bool, overwrite: 
     if begun and overwrite:
         for name in ("coordinator", "sites"):
             shutil.rmtree(out / name, ignore_errors=True)
-        for name in ("results.json", "report.html", FILE_NAME):
+        for name in ("results.json", "report.html", FILE_NAME, MODEL_FILE):
             (out / name).unlink(missing_ok=True)
     elif begun and not resume:
         raise HepafedError(
@@ -138,13 +141,15 @@ def simulate(simulation: Simulation, progress: Progress) -> None:
         from deploy.simulation.ray_engine import run_over_ray
 
         run_over_ray(server_app, client_app, len(names))
-        return
-    grid = OneProcessGrid(client_app, names)
-    try:
-        context = Context(run_id=RUN_ID, node_id=0, node_config={}, state=RecordDict(), run_config={})
-        server_app(grid, context)
-    finally:
-        grid.close()
+    else:
+        grid = OneProcessGrid(client_app, names)
+        try:
+            context = Context(run_id=RUN_ID, node_id=0, node_config={}, state=RecordDict(), run_config={})
+            server_app(grid, context)
+        finally:
+            grid.close()
+    if not is_private(simulation.study):  # beside a private study runs the same one without noise
+        add_pooled_and_alone(simulation)
 
 
 def hospitals_app(simulation: Simulation) -> ClientApp:

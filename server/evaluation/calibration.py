@@ -11,7 +11,7 @@ import numpy as np
 
 from server.evaluation.discrimination import NORMAL_95
 from server.federation import Federation
-from server.methods.logistic import unpack_triangle
+from server.methods.family import unpack_triangle
 from server.methods.newton import maximise
 
 
@@ -25,6 +25,8 @@ class Calibration:
 
 def calibrate(federation: Federation, view: str, schemes: tuple[str, ...]) -> dict[str, Calibration]:
     """Fit intercept and slope for every scheme."""
+    if not schemes:
+        return {}
 
     def evaluate(beta: np.ndarray, problems: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         asked = {"schemes": [schemes[k] for k in problems]}
@@ -33,7 +35,7 @@ def calibrate(federation: Federation, view: str, schemes: tuple[str, ...]) -> di
         ).sums
         return sums["likelihood"], sums["gradient"], unpack_triangle(sums["hessian"], 2)
 
-    found = maximise(evaluate, np.ones((len(schemes), 2), bool), np.zeros(2))
+    found = maximise(evaluate, len(schemes), 2)
     result = {}
     for k, scheme in enumerate(schemes):
         if not found.converged[k]:

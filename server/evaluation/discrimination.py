@@ -4,23 +4,22 @@ With P_b and N_b patients of the two classes in bin b of the predicted risk, eve
 bins is possible, so the AUC of the pooled predictions lies in [lo, lo + width],
 lo = Σ P_b N_{<b} / (n₁n₀) and width = Σ P_b N_b / (n₁n₀): that is the certificate. With bins of equal mass the
 width is at most 1/bins. Bins: at most (smaller class)/5, and of ten patients or more by counts
-that are known before the classes are asked about. DeLong's error from the bins'
+that are known before the classes are asked about (server/evaluation/edges.py); the public thresholds of the decision
+curve are edges too, so that one histogram serves both. DeLong's error from the bins'
 placements: v10_b = (N_{<b} + N_b/2)/n₀, v01_b alike (≤ 1e-5 off the pooled one, measured).
 What leaves: class histograms, Σp a bin and Σ(p − y)², as masked totals; each hospital's own AUC in clear.
 Mirrored by client/queries/discrimination.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.query import Disclosed, Total
+from server.evaluation.edges import choose_edges
 from server.federation import Federation
-from server.methods.quantiles import SMALLEST_INTERVAL, Counted, pad
 
-MOST_BINS = 50
-PATIENTS_OF_SMALLER_CLASS_A_BIN = 5
-NARROWING_ROUNDS = 4
 NORMAL_95 = 1.959963984540054
 
 
@@ -59,11 +58,18 @@ class Discrimination:
     curve: list[tuple[float, float, int]]
     brier: float
     observed_to_expected: float
+    edges: np.ndarray
+    histogram: np.ndarray
+    pairs: float
 
 
-def discriminate(federation: Federation, view: str, schemes: tuple[str, ...]) -> dict[str, Discrimination]:
-    """Judge the held-out predictions of every scheme."""
-    edges = _edges(federation, view, schemes)
+def discriminate(
+    federation: Federation, view: str, schemes: tuple[str, ...], thresholds: Sequence[float] = ()
+) -> dict[str, Discrimination]:
+    """Judge the held-out predictions of every label; thresholds become edges where the cells allow it."""
+    if not schemes:
+        return {}
+    edges = choose_edges(federation, view, schemes, np.asarray(thresholds, dtype=np.float64))
     total = federation.ask(
         "discrimination",
         view=view,
@@ -71,45 +77,12 @@ def discriminate(federation: Federation, view: str, schemes: tuple[str, ...]) ->
         parameters={"schemes": list(schemes)},
         arrays={"edges": edges},
     )
-    return {scheme: _judge(total, k, scheme) for k, scheme in enumerate(schemes)}
+    return {scheme: _judge(total, k, scheme, edges[k]) for k, scheme in enumerate(schemes)}
 
 
-def _edges(federation: Federation, view: str, schemes: tuple[str, ...]) -> np.ndarray:
-    """Edges of bins of about equal mass and ten patients at least, from counts that do not look at the outcome."""
-    nothing = np.array([])
-    counted = [Counted(nothing, nothing, 0.0, 0.0, 1.0) for _ in schemes]
-    proposed = [np.linspace(0, 1, 9)[1:-1] for _ in schemes]
-    targets = [nothing for _ in schemes]
-    for _ in range(NARROWING_ROUNDS):
-        sums = federation.ask(
-            "score_counts",
-            view=view,
-            rows="held_out",
-            parameters={"schemes": list(schemes)},
-            arrays={"edges": pad(proposed, counted)},
-        ).sums
-        for k, new in enumerate(proposed):
-            classes = sums["classes"][k]
-            patients = float(classes.sum())
-            bins = _bins(patients, float(classes.min()))
-            targets[k] = patients * np.arange(1, bins) / bins
-            counted[k] = counted[k].with_counts(new, sums["below"][k, : len(new)], patients)
-        proposed = [c.narrower(t) for c, t in zip(counted, targets, strict=True)]
-        if not any(len(new) for new in proposed):
-            break
-    # A scheme without edges is one bin: no probability lies above 1.
-    whole = [Counted(nothing, nothing, 0.0, 0.0, 1.0) for _ in schemes]
-    return pad([c.nearest(t) for c, t in zip(counted, targets, strict=True)], whole)
-
-
-def _bins(patients: float, smaller_class: float) -> int:
-    """As many bins as the cells allow."""
-    allowed = min(smaller_class // PATIENTS_OF_SMALLER_CLASS_A_BIN, patients // SMALLEST_INTERVAL, MOST_BINS)
-    return max(1, int(allowed))
-
-
-def _judge(total: Total, k: int, scheme: str) -> Discrimination:
-    negative, positive = total.sums["histogram"][k]
+def _judge(total: Total, k: int, scheme: str, edges: np.ndarray) -> Discrimination:
+    histogram = total.sums["histogram"][k]
+    negative, positive = histogram
     predicted = total.sums["predicted"][k]
     filled = (negative + positive) > 0
     negative, positive, predicted = negative[filled], positive[filled], predicted[filled]
@@ -136,6 +109,9 @@ def _judge(total: Total, k: int, scheme: str) -> Discrimination:
         ],
         brier=float(total.sums["squared_error"][k]) / patients,
         observed_to_expected=n1 / float(predicted.sum()),
+        edges=edges,
+        histogram=histogram,
+        pairs=float(within[1]),
     )
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.query import SMALLEST_CELL, Disclosed
-from common.splits import FINAL
+from common.splits import FINAL, INNER
 from common.study import Study
+from common.whole_hospitals import trains
 from harmonization.advice import Advice, advice, evidence
 from harmonization.biology import kept
 from server.evaluation.hospital_effect import (
@@ -96,7 +97,7 @@ def _question(
     disclosed: Mapping[str, Disclosed],
 ) -> Question | str:
     """What may be asked, or in words why nothing may."""
-    splits = tuple(split for split in federation.splits if split.startswith("kfold/0/"))
+    splits = tuple(split for split in federation.splits if split.startswith("kfold/0/") and INNER not in split)
     if not splits:
         return "the study has no folds, and on the patients that were fitted nothing is left to see"
     numbers = [federation.splits.index(split) for split in splits]
@@ -119,7 +120,7 @@ def _question(
     allowed = smallest // 3 - 1
     if len(_expanded(layout, preserved)) + 1 > allowed:
         return f"{len(_expanded(layout, preserved))} covariates are too many for folds of {smallest} patients"
-    on_roster = [disclosed[name] for name in federation.roster]
+    on_roster = [disclosed[name] for name in federation.roster if trains(study, name)]
     events = sum(figures.events or 0 for figures in on_roster)
     others = sum((f.patients or 0) - f.events for f in on_roster if f.events is not None)
     parents = (harmonised.before, harmonised.view)

@@ -4,26 +4,52 @@ from typing import Any
 
 import numpy as np
 
-from common.splits import LEAVE_ONE_HOSPITAL_OUT
+from common.splits import LEAVE_ONE_HOSPITAL_OUT, Label
+from common.whole_hospitals import EXTERNAL, LEAVE_GROUP_OUT, is_judged
 from server.evaluation.calibration import Calibration
 from server.evaluation.discrimination import Discrimination, Estimate
 from server.notes import is_transductive
 from server.study_run import Finished
 
+WITHOUT_THE_HOSPITAL = (LEAVE_ONE_HOSPITAL_OUT, LEAVE_GROUP_OUT, EXTERNAL)
+"""Schemes that judge patients by a model fitted without their hospital."""
 
-def performance_of(finished: Finished) -> dict[str, Any]:
-    """One entry a scheme; the repeats of a k-fold are averaged."""
-    schemes: dict[str, list[str]] = {}
-    for scheme in finished.discrimination:
-        schemes.setdefault(scheme.partition("/")[0], []).append(scheme)
+
+def performance_of(finished: Finished, model: str = "", level: str | None = None) -> dict[str, Any]:
+    """One entry a scheme, by one of the study's models; repeats of a k-fold are averaged, and so are classes.
+
+    Parameters
+    ----------
+    level
+        One class alone; None: all, averaged (one against the others; ordinal: from this class on against below).
+    """
+    entries: dict[str, list[str]] = {}
+    for label in finished.discrimination:
+        read = Label.read(label)
+        if read.model == model and level in (None, read.level):
+            entries.setdefault(read.scheme.partition("/")[0], []).append(label)
     return {
-        name: {"transductive": name == LEAVE_ONE_HOSPITAL_OUT and is_transductive(finished)}
-        | _scheme([finished.discrimination[r] for r in repeats], [finished.calibration[r] for r in repeats])
-        for name, repeats in schemes.items()
+        name: {"transductive": name in WITHOUT_THE_HOSPITAL and is_transductive(finished)}
+        | _scheme(
+            [finished.discrimination[r] for r in labels],
+            [finished.calibration[r] for r in labels],
+            len({Label.read(r).level for r in labels}),
+            [hospital for hospital in finished.roster if is_judged(finished.study, name, hospital)],
+        )
+        for name, labels in entries.items()
     }
 
 
-def _scheme(repeats: list[Discrimination], calibrations: list[Calibration]) -> dict[str, Any]:
+def performance_by_class_of(finished: Finished) -> dict[str, Any]:
+    """The first model's performance for every class; nothing where the outcome has one."""
+    levels = dict.fromkeys(Label.read(label).level for label in finished.discrimination)
+    return {level: performance_of(finished, level=level) for level in levels if level}
+
+
+def _scheme(
+    repeats: list[Discrimination], calibrations: list[Calibration], classes: int, hospitals: list[str]
+) -> dict[str, Any]:
+    """Means over repeats and classes; curves are of the first repeat, and of one class alone."""
     first = repeats[0]
     auc = _estimate([r.overall for r in repeats])
     auc["certified_low"] = float(np.mean([r.certified[0] for r in repeats]))
@@ -32,7 +58,7 @@ def _scheme(repeats: list[Discrimination], calibrations: list[Calibration]) -> d
     return {
         "patients": first.patients,
         "events": first.events,
-        "repeats": len(repeats),
+        "repeats": len(repeats) // classes,
         "overall": {
             "auc": auc,
             "brier": float(np.mean([r.brier for r in repeats])),
@@ -49,11 +75,12 @@ def _scheme(repeats: list[Discrimination], calibrations: list[Calibration]) -> d
                 "calibration": _own_calibration([r.calibration_by_site[name] for r in repeats]),
             }
             for name in first.by_site
+            if name in hospitals
         },
-        "roc": [list(point) for point in first.roc],
+        "roc": [list(point) for point in first.roc] if classes == 1 else [],
         "calibration_curve": [
             {"predicted": predicted, "observed": observed, "patients": patients}
-            for predicted, observed, patients in first.curve
+            for predicted, observed, patients in (first.curve if classes == 1 else [])
         ],
     }
 

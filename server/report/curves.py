@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
+from common.whole_hospitals import EXTERNAL, LEAVE_GROUP_OUT
 from server.report import words
 from server.report.drawing import BLUE, FAINT, GREY, ORANGE, PURPLE, SOFT, Drawing, Marker, Scale
 from server.report.numerals import fixed
@@ -25,6 +26,8 @@ _OTHER: tuple[str, str, Marker] = (PURPLE, "10 3 2 3", "circle")
 SHORT = {
     words.KFOLD: "Cross-validation",
     LEAVE_ONE_HOSPITAL_OUT: "Leave one hospital out",
+    LEAVE_GROUP_OUT: "Leave groups out",
+    EXTERNAL: "Sealed external",
     APPARENT: "Apparent",
 }
 
@@ -37,7 +40,7 @@ def style(scheme: str) -> tuple[str, str, Marker]:
 def draw_roc(results: Mapping[str, Any]) -> Markup | None:
     """Sensitivity over 1 − specificity; None if no scheme has both classes."""
     found = results["performance"]
-    drawn = [s for s in schemes(results) if found[s]["overall"]["auc"]["value"] is not None]
+    drawn = [s for s in schemes(results) if found[s]["overall"]["auc"]["value"] is not None and found[s]["roc"]]
     if not drawn:
         return None
     legend = [f"{SHORT.get(s, s)}: AUC {fixed(found[s]['overall']['auc']['value'], 2)}" for s in drawn]

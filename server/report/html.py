@@ -11,15 +11,21 @@ from markupsafe import Markup
 
 from common.study import Study
 from server.report import (
+    between,
     columns,
     harmonisation,
     hospitals,
+    membership,
     model,
+    models,
     numerals,
     performance,
     released,
     remarks,
+    selection,
     stability,
+    survival,
+    use,
     words,
 )
 from server.report.curves import draw_calibration, draw_roc
@@ -31,10 +37,13 @@ _SECTIONS = (
     ("summary", "Summary", ""),
     ("hospitals", "Hospitals", ""),
     ("patients", "Patients", "clinicians: this and the summary first"),
-    ("performance", "Performance", "statisticians: sections 4 to 6"),
+    ("performance", "Performance", "statisticians: sections 4 to 7"),
+    ("usefulness", "Usefulness", ""),
+    ("models", "Models side by side", ""),
     ("model", "Model", ""),
     ("preprocessing", "Preprocessing", ""),
     ("stability", "Stability of features", ""),
+    ("selection", "Choice of features", ""),
     ("harmonisation", "Harmonisation", ""),
     ("released", "What left each hospital", "security officers: start here"),
     ("origin", "Origin and versions", ""),
@@ -113,7 +122,20 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
     coefficients = model.coefficients(results, study)
     harmonised = harmonisation.section(results, study)
     stable = stability.section(results, study)
-    absent = {id for id, there in (("harmonisation", harmonised), ("stability", stable)) if not there}
+    chosen = selection.section(results, study)
+    useful = use.section(results)
+    side_by_side = models.side_by_side(results)
+    absent = {
+        id
+        for id, there in (
+            ("models", side_by_side),
+            ("harmonisation", harmonised),
+            ("stability", stable),
+            ("selection", chosen),
+            ("usefulness", useful),
+        )
+        if not there
+    }
     return {
         "results": results,
         "title": results["study"]["title"] or results["study"]["name"],
@@ -124,7 +146,10 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "sections": [s for s in _SECTIONS if s[0] not in absent],
         "words": words,
         "protected": _is_protected(results["protection"]),
-        "headlines": performance.headlines(results, _lower_first(outcome.label)),
+        "headlines": survival.headlines(results)
+        if results.get("survival")
+        else performance.headlines(results, _lower_first(outcome.label)),
+        "survival": survival.section(results, study),
         "remarks": remarks.remarks(results),
         "hospitals": hospitals.hospitals(results, study),
         "away": hospitals.away(results),
@@ -134,6 +159,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "flow": draw_flow(results),
         "schemes": performance.rows(results),
         "by_hospital": performance.by_hospital(results),
+        "by_class": performance.by_class(results),
         "too_few_for_own": performance.TOO_FEW_FOR_OWN if performance.own_figures_missing(results) else "",
         "roc": draw_roc(results),
         "calibration": draw_calibration(results),
@@ -149,6 +175,11 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "harmonisation": model.harmonisation(results, study),
         "harmonised": harmonised,
         "stable": stable,
+        "selection": chosen,
+        "membership": membership.section(results),
+        "between": between.between(results),
+        "useful": useful,
+        "side_by_side": side_by_side,
         "queries": released.queries(results),
         "totals": released.totals(results),
         "fingerprints": released.fingerprints(results),

@@ -137,7 +137,14 @@ def harmonisation(results: Mapping[str, Any], study: Study) -> str:
 def penalty(results: Mapping[str, Any]) -> str:
     """The fit, in a sentence."""
     model = results["model"]
-    kind = {"logistic": "Logistic regression"}.get(model["kind"], model["kind"])
+    shared = results["study"]["content"].get("model", {}).get("baseline") == "shared"
+    cox = "Cox regression with one baseline" if shared else "Cox regression stratified by hospital"
+    kind = {
+        "logistic": "Logistic regression",
+        "multinomial": "Multinomial regression",
+        "ordinal": "Proportional-odds regression",
+        "cox": cox,
+    }[model["kind"]]
     if model["penalty"] == "none":
         return f"{kind} without penalty"
     return f"{kind} with a {model['penalty']} penalty (strength λ = {model['strength']})"

@@ -6,10 +6,12 @@ from typing import Any
 
 from common.query import SMALLEST_CLASS_FOR_OWN_AUC
 from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
+from common.whole_hospitals import EXTERNAL, LEAVE_GROUP_OUT
 from server.report import words
+from server.report.between import name_in_brief
 from server.report.numerals import NOT_ESTIMABLE, estimate_or_words, fixed, interval, limits
 
-ORDER = (words.KFOLD, LEAVE_ONE_HOSPITAL_OUT, APPARENT)
+ORDER = (words.KFOLD, LEAVE_ONE_HOSPITAL_OUT, LEAVE_GROUP_OUT, EXTERNAL, APPARENT)
 TOO_FEW_FOR_OWN = f"not estimable (fewer than {SMALLEST_CLASS_FOR_OWN_AUC} with or without the outcome)"
 _NOT_ASKED = {
     words.KFOLD: "not asked for (the study sets no folds)",
@@ -124,7 +126,7 @@ def _headline_within(results: Mapping[str, Any]) -> Headline:
         fixed(within["value"], 2),
         _limits(within),
         "Only patients of the same hospital are compared with each other, so that differences between "
-        f"hospitals cannot help the model. Scheme: {words.scheme(leading)[0].lower()}.",
+        f"hospitals cannot help the model. Scheme: {words.scheme(leading)[0].lower()}.{name_in_brief(results)}",
     )
 
 
@@ -147,6 +149,15 @@ def _headline(results: Mapping[str, Any], name: str, title: str, of: str) -> Hea
 
 def _limits(estimate: Mapping[str, float | None]) -> str:
     return f"95 % interval {limits(estimate['low'], estimate['high'], 2)}" if estimate["value"] is not None else ""
+
+
+def by_class(results: Mapping[str, Any]) -> list[tuple[str, list[Scheme]]]:
+    """The performance table for every class of an outcome with several."""
+    found = results["performance_by_class"]
+    return [
+        (level, [_row(s, own[s], is_transductive(results, s)) for s in schemes(results)])
+        for level, own in found.items()
+    ]
 
 
 def by_hospital(results: Mapping[str, Any]) -> list[ByHospital]:

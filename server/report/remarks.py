@@ -5,6 +5,7 @@ from typing import Any
 
 from common.splits import APPARENT
 from server.report import words
+from server.report.between import hospital_effects
 from server.report.numerals import fixed, interval, significant
 from server.report.performance import schemes
 
@@ -20,9 +21,12 @@ _FEWEST_EVENTS_A_COLUMN = 10  # Peduzzi et al. 1996, doi:10.1016/S0895-4356(96)0
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
     """The remarks; that there is no held-out scheme comes first."""
-    held_out = [name for name in schemes(results) if name != APPARENT]
-    said = [] if held_out else [ON_ITSELF]
-    for name in held_out:
+    survival = results.get("survival")
+    found = schemes(results) if survival is None else list(survival["performance"][""])
+    held_out = [name for name in found if name != APPARENT]
+    judged = held_out or results.get("external")
+    said = [*([] if judged else [ON_ITSELF]), *hospital_effects(results)]
+    for name in held_out if survival is None else []:
         title, found = words.scheme(name)[0], results["performance"][name]
         said += [*_on_auc(title, found), *_on_calibration(title, found)]
     return said + _on_fit(results)

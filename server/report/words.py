@@ -6,6 +6,7 @@ from types import MappingProxyType
 from common.errors import Code
 from common.refusals import SENTENCES, in_words
 from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
+from common.whole_hospitals import EXTERNAL, LEAVE_GROUP_OUT
 
 KFOLD = "kfold"
 
@@ -21,6 +22,14 @@ SCHEMES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "every patient is judged by a model that was fitted without that patient's hospital: what a new "
             "hospital may expect",
         ),
+        LEAVE_GROUP_OUT: (
+            "Leave groups of hospitals out",
+            "every patient is judged by a model that was fitted without that patient's group of hospitals",
+        ),
+        EXTERNAL: (
+            "Sealed external hospitals",
+            "the final model on patients of hospitals that took no part in fitting it, looked at once",
+        ),
         APPARENT: (
             "Apparent (same patients)",
             "the final model on the patients it was fitted to: too good by design, shown only to see by how much",
@@ -34,8 +43,23 @@ FLOW: Mapping[str, tuple[str, str]] = MappingProxyType(
         "met_criteria": ("Meet the study's criteria", "did not meet a criterion"),
         "outcome_known": ("Outcome known", "outcome not known"),
         "in_range": ("All values plausible", "a value outside its plausible range"),
+        "at_landmark": ("Followed beyond the landmark", "event or last contact before the landmark"),
         "with_features": ("Image features present", "no image features"),
         "in_cohort": ("In the cohort", "left out for another reason"),
+    }
+)
+
+SELECTION_STEPS: Mapping[str, str] = MappingProxyType(
+    {
+        "measured": "Image features",
+        "stable": "Stable when measured again",
+        "varying": "Not constant, not too rare",
+        "known": "Known for enough patients",
+        "variation": "Vary enough",
+        "screening": "Screened against the outcome",
+        "redundancy": "Not like a stronger one",
+        "mrmr": "Minimum redundancy, maximum relevance",
+        "penalty": "Not zero in the fitted model",
     }
 )
 
@@ -65,6 +89,24 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Filling gaps by regression",
             "For each training set: sums of products of the clinical columns, over the patients who have a value in "
             "every column with gaps.",
+        ),
+        "private_moments": (
+            "Means and spreads, with noise",
+            "For each column, cut to its public bounds: sum and sum of squares over all patients, with noise.",
+        ),
+        "private_gradient": (
+            "A step of the fit, with noise",
+            "For each training set: the gradient of the log-likelihood over patients' rows of bounded length, with "
+            "noise.",
+        ),
+        "private_histograms": (
+            "Predicted risk by class, with noise",
+            "For each scheme: patients with and without the outcome in a few bins of predicted risk, with noise.",
+        ),
+        "tuning": (
+            "Choice of the penalty's strength",
+            "For each training set, model and strength: one number, the log-likelihood of the patients held out of "
+            "its inner folds.",
         ),
         "column_counts": (
             "Counts for quartiles",
@@ -174,6 +216,37 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "For each training set: how well the current coefficients fit (log-likelihood), and in which "
             "direction and how sharply that changes (first and second derivatives), summed over patients.",
         ),
+        "multinomial": (
+            "One step of fitting the model of several classes",
+            "For each training set: how well the current coefficients of every class fit (log-likelihood), and in "
+            "which direction and how sharply that changes (first and second derivatives), summed over patients.",
+        ),
+        "ordinal": (
+            "One step of fitting the model of rising levels",
+            "For each training set: how well the current thresholds and coefficients fit (log-likelihood), and in "
+            "which direction and how sharply that changes (first and second derivatives), summed over patients.",
+        ),
+        "cox": (
+            "One step of fitting the survival model",
+            "For each training set: how well the current coefficients order this hospital's own events (partial "
+            "log-likelihood), and in which direction and how sharply that changes. No time of any event.",
+        ),
+        "cox_cells": (
+            "Counts by thirty days",
+            "For each training set: how many patients have the event, and how many are last seen, in every thirty "
+            "days.",
+        ),
+        "cox_risk_sets": (
+            "Survival model with one baseline: risk sets",
+            "For each training set and a few periods, in each of which thirty patients and more leave: the summed "
+            "risk, and the columns weighted by it, of those who leave in the period and of those who have the event "
+            "in it.",
+        ),
+        "cox_curvature": (
+            "Survival model with one baseline: second derivatives",
+            "For each training set: products of columns, every patient weighted by its risk and by the hazard until "
+            "its period, summed over patients.",
+        ),
         "score_counts": (
             "Counts of predictions",
             "How many predicted risks lie at or below a few given points, and how many patients have the outcome.",
@@ -184,9 +257,126 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "squared error, and the hospital's part of the within-hospital AUC. In clear, only with ten or more "
             "patients of each kind: the hospital's own AUC with its error, calibration slope and intercept.",
         ),
+        "bootstrap": (
+            "Drawing the hospitals anew",
+            "For each evaluated model and draw, one number each for the overall and the within-hospital AUC: the "
+            "hospital's part in the figure, times a weight that the hospital draws itself and tells nobody.",
+        ),
+        "subgroup_counts": (
+            "Subgroups: numbers of patients",
+            "For each subgroup of the study, from a hospital with five such patients or more: its patients with and "
+            "without the outcome. From all others: zeros.",
+        ),
+        "subgroup_sums": (
+            "Subgroups: calibration and AUC",
+            "For each subgroup, from a hospital with five such patients or more: patients, how many have the outcome, "
+            "predicted risk, squared error, and the hospital's part of the within-hospital AUC.",
+        ),
+        "class_sums": (
+            "Every column beside the outcome",
+            "For each training set: number of patients of each class, and for every standardised column its sum in "
+            "each class and its sum of squares.",
+        ),
+        "class_histograms": (
+            "Every column beside the outcome, by rank",
+            "For each training set and standardised column: how many patients of either class fall into a few bins.",
+        ),
+        "cox_scores": (
+            "Every column beside the time to an event",
+            "For each training set: number of events, and for every standardised column how far patients with an event "
+            "differ from those at risk at their hospital: a sum and its variance.",
+        ),
+        "rank_histograms": (
+            "Ranks of a few features",
+            "For each training set and feature that is left: how many patients fall into narrow bins.",
+        ),
+        "rank_products": (
+            "Alike by rank",
+            "For each training set: sums of products of the ranks of the features that are left, two by two.",
+        ),
+        "feature_products": (
+            "Alike by value",
+            "For each training set: sums, and sums of products two by two, of the features that are left.",
+        ),
         "recalibration": (
             "One step of calibration",
             "Fit, first and second derivatives of a model with two numbers: calibration slope and intercept.",
+        ),
+        "lone_columns": (
+            "Columns that tell the outcome by themselves",
+            "For each column: over pairs of the hospital's patients with and without the outcome, how often the one "
+            "with it has the higher value, and the number of pairs; nothing where fewer than five patients differ.",
+        ),
+        "membership": (
+            "Can it be told who was in the study",
+            "Pairs of a patient that a model was trained on and one that it was not: how many there are, how many an "
+            "attacker who knows both rows puts in the right order, and the variance. And of hospitals with 50 patients "
+            "or more: how many such an attacker accuses, rightly and wrongly.",
+        ),
+        "external_figures": (
+            "The external hospitals' own figures",
+            "In clear, from a sealed external hospital with ten or more patients of each kind: its own AUC with its "
+            "error, calibration slope and intercept, by the final model, once. From all others: nothing.",
+        ),
+        "training_classes": (
+            "Where to put the threshold",
+            "For each training set and model: how many of its patients with and without the outcome fall into a few "
+            "bins of predicted risk.",
+        ),
+        "threshold_classes": (
+            "Right and wrong at the threshold",
+            "How many of the patients that were held out, with and without the outcome, lie above the threshold that "
+            "was chosen without them.",
+        ),
+        "paired_predictions": (
+            "Two models side by side",
+            "For two models: the hospital's part of both within-hospital AUCs and of the error of their difference; "
+            "for patients with and without the outcome, sums of both predicted risks, of their difference and its "
+            "square, and how many have a higher or a lower risk by the second model.",
+        ),
+        "placement_products": (
+            "What two models' AUCs have in common",
+            "For patients with and without the outcome: the sum of products of the shares of the other class that "
+            "each of two models places below or above the patient's bin.",
+        ),
+        "parts": (
+            "Parts of the prediction",
+            "Sums and sums of products of what the clinical columns, the tumour's and the ring's features bring to "
+            "the predicted log odds.",
+        ),
+        "exits": (
+            "Follow-up by month",
+            "How many training patients left in each month, with the event or without.",
+        ),
+        "survival_counts": (
+            "Events by months",
+            "How many training patients had the event, had a competing one, or were last seen, in cells of a month or "
+            "longer that hold five patients and more. In clear, with ten or more patients: median follow-up, two "
+            "digits.",
+        ),
+        "survival_order": (
+            "C, AUC at horizons",
+            "As sums: patients with and without the event in a coarse table of time by score and, at each horizon, "
+            "in a few bins of the score; the hospital's part of the within-hospital C. In clear, only with ten or "
+            "more patients of each kind: the hospital's own C with its error.",
+        ),
+        "training_risk": (
+            "Cut-offs between risk groups",
+            "For each training set: how many scores lie at or below a few given points.",
+        ),
+        "baseline_hazard": (
+            "Baseline hazard",
+            "For each training set and cell of months: events, and days under observation weighted by relative hazard.",
+        ),
+        "own_survival": (
+            "The hospital's own copy: survival",
+            "Nothing about patients leaves: each hospital writes its own patients' risk groups and risks at the "
+            "horizons to its own disk.",
+        ),
+        "survival_risk": (
+            "Risk groups, Brier score, calibration",
+            "For each risk group: patients and events by cells of months, and the log-rank test's parts. At each "
+            "horizon: squared error, and in a few bins the predicted and the observed risk.",
         ),
         "own_copy": (
             "The hospital's own copy",
@@ -240,6 +430,11 @@ def scheme(name: str) -> tuple[str, str]:
 def query(name: str) -> tuple[str, str]:
     """A query's title and what its answer holds."""
     return QUERIES.get(name, (name, "This report has no description of the query; see client/queries."))
+
+
+def selection_step(name: str) -> str:
+    """A step of the choice of features."""
+    return SELECTION_STEPS.get(name, name)
 
 
 def code(value: str) -> str:

@@ -19,6 +19,8 @@ from tests.hospitals_on_disk import study
 
 PATIENTS = 40
 ROSTER = ("east", "north", "south", "west")
+ONE = {"of": [0], "columns": [[0, 1]], "curved": [0]}
+"""One problem over both columns, with its second derivatives."""
 
 
 @pytest.fixture
@@ -96,10 +98,16 @@ def test_a_query_of_a_study_that_was_never_sent_is_refused(hospital: Whereabouts
 @pytest.mark.parametrize(
     ("name", "query"),
     [
-        ("logistic", {"arrays": {"beta": np.full((1, 3), 1e6)}}),
-        ("logistic", {"arrays": {"beta": np.array([[0.0, np.nan, 0.0]])}}),
-        ("logistic", {"arrays": {"beta": np.zeros(3)}}),
-        ("logistic", {"arrays": {"beta": np.zeros((1, 3))}, "parameters": {"rows": [0]}}),
+        ("logistic", {"arrays": {"beta": np.full((1, 3), 1e6)}, "parameters": ONE}),
+        ("logistic", {"arrays": {"beta": np.array([[0.0, np.nan, 0.0]])}, "parameters": ONE}),
+        ("logistic", {"arrays": {"beta": np.zeros(3)}, "parameters": ONE}),
+        ("logistic", {"arrays": {"beta": np.zeros((1, 3))}, "parameters": ONE | {"rows": [0]}}),
+        ("logistic", {"arrays": {"beta": np.zeros((1, 3))}, "parameters": ONE, "rows": "held_out"}),
+        ("logistic", {"arrays": {"beta": np.ones((1, 3))}, "parameters": ONE | {"columns": [[0]]}}),
+        ("logistic", {"arrays": {"beta": np.zeros((1, 3))}, "parameters": ONE | {"columns": [[1, 0]]}}),
+        ("logistic", {"arrays": {"beta": np.zeros((1, 3))}, "parameters": ONE | {"columns": [[0, 2]]}}),
+        ("logistic", {"arrays": {"beta": np.zeros((1, 3))}, "parameters": ONE | {"of": [1]}}),
+        ("logistic", {"arrays": {"beta": np.zeros((1, 3))}, "parameters": ONE | {"curved": [1]}}),
         ("moments", {"arrays": {"centre": np.zeros((1, 2))}, "parameters": {"only_id": "SECRET-1"}}),
         ("score_counts", {"parameters": {"schemes": ["kfold/0"]}, "arrays": {"edges": np.array([[2.0]])}}),
         ("score_counts", {"parameters": {"schemes": ["patient/3"]}, "arrays": {"edges": np.array([[0.5]])}}),
@@ -152,7 +160,14 @@ def test_weights_that_rest_on_few_patients_are_refused(hospital: Whereabouts, ch
     views = scaled(("final",))
     steep = np.array([[-200.0, 180.0, 60.0]])
     answer = ask(
-        hospital, chosen, "logistic", views=views, view=views[-1].hash, splits=("final",), arrays={"beta": steep}
+        hospital,
+        chosen,
+        "logistic",
+        views=views,
+        view=views[-1].hash,
+        splits=("final",),
+        arrays={"beta": steep},
+        parameters=ONE,
     )
     assert answer.disclosed.code is Code.BAD_PARAMETERS
     assert "its weights rest on" in log_of(hospital)

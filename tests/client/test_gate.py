@@ -51,7 +51,7 @@ class Revoking(Silence):
         self.hospital, self.name, self.left = hospital, name, after
         self.said: list[str] = []
 
-    def exchanged(self, replayed: bool) -> None:
+    def exchanged(self, replayed: bool, largest: int) -> None:
         self.left -= 1
         if self.left == 0:
             store = Store(site_of(self.hospital).own)

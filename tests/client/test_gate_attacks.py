@@ -22,7 +22,7 @@ from common.query import Answer, Query, View
 from common.room import Room
 from common.study import Study
 from tests.approved import approve_here, identity_of, room_of, seat, site_of
-from tests.client.test_app import COLUMNS, ROSTER, log_of, scaled
+from tests.client.test_app import COLUMNS, ONE, ROSTER, log_of, scaled
 from tests.hospitals_on_disk import study
 
 PATIENTS = 60
@@ -92,6 +92,7 @@ def moments(hospital: Whereabouts, chosen: Study, **more: Any) -> Answer:
 def logistic(hospital: Whereabouts, chosen: Study, beta: Sequence[float], **more: Any) -> Answer:
     views = scaled(F)
     asked: dict[str, Any] = {"views": views, "view": views[-1].hash, "arrays": {"beta": np.array([beta])}}
+    asked["parameters"] = ONE
     return ask(hospital, chosen, "logistic", **(asked | more))
 
 
@@ -133,9 +134,8 @@ def test_a_hessian_wider_than_a_third_of_the_patients_is_refused(hospital: Where
     features.to_csv(hospital.folder / "features.csv", index=False)
     call_roll(hospital, wide)
     root = View("columns", parameters={"columns": names})
-    for many, allowed in ((40, False), (32, True)):
-        spread = np.array([[1.0] * many + [0.0] * (40 - many)])
-        scale = View("scale", root.hash, F, {}, {"centre": np.zeros((1, 40)), "spread": spread})
+    scale = View("scale", root.hash, F, {}, {"centre": np.zeros((1, 40)), "spread": np.ones((1, 40))})
+    for many, curved, allowed in ((40, [0], False), (40, [], True), (32, [0], True)):
         answer = ask(
             hospital,
             wide,
@@ -144,6 +144,7 @@ def test_a_hessian_wider_than_a_third_of_the_patients_is_refused(hospital: Where
             others=13,
             view=scale.hash,
             arrays={"beta": np.zeros((1, 41))},
+            parameters={"of": [0], "columns": [list(range(many))], "curved": curved},
         )
         if allowed:
             assert answer.sums
@@ -289,6 +290,7 @@ def test_few_patients_for_the_width_do_not_stand_alone(hospital: Whereabouts, ch
         view=views[-1].hash,
         splits=("leave_one_hospital_out/east",),
         arrays={"beta": np.zeros((1, 3))},
+        parameters=ONE,
     )
     refused(hospital, answer, Code.FEW_FOR_SINGLE, "that takes 75 patients here, and there are 60")
 
@@ -330,8 +332,47 @@ def test_iterations_end_at_a_third_of_the_patients(hospital: Whereabouts, chosen
         assert logistic(hospital, chosen, [0.1 * k, 0, 0], others=10).sums
     answer = logistic(hospital, chosen, [9.0, 0, 0], others=10)
     refused(
-        hospital, answer, Code.MANY_QUERIES, "it was asked 30 times, a study with 90 patients asks it 30 times"
+        hospital,
+        answer,
+        Code.MANY_QUERIES,
+        "31 coefficient vectors for final, this question's among them; a third of the smallest row set's patients",
     )
+
+
+def test_many_coefficients_in_one_question_count_as_many_iterations(hospital: Whereabouts, chosen: Study) -> None:
+    """A gradient a coefficient vector: so many equations for the patients, in however few messages."""
+    call_roll(hospital, chosen)
+    views = scaled(F)
+
+    def together(count: int, away: float) -> Answer:
+        asked = {"of": [0] * count, "columns": [[0, 1]] * count}
+        beta = np.column_stack([np.linspace(away, away + 1, count), np.zeros((count, 2))])
+        more: dict[str, Any] = {"view": views[-1].hash, "parameters": asked, "arrays": {"beta": beta}}
+        return ask(hospital, chosen, "logistic", views, others=10, **more)
+
+    refused(hospital, together(31, 0), Code.MANY_QUERIES, "31 coefficient vectors for final")
+    assert together(20, 0).sums
+    refused(hospital, together(11, 2), Code.MANY_QUERIES, "31 coefficient vectors for final")
+    assert together(10, 2).sums
+
+
+def test_problems_are_told_apart_by_their_columns_when_they_differ_by_a_hair(
+    hospital: Whereabouts, chosen: Study
+) -> None:
+    call_roll(hospital, chosen)
+    views = scaled(F)
+
+    def both(first: float, second: float) -> Answer:
+        asked = {"of": [0, 0], "columns": [[0, 1], [1]]}
+        beta = np.array([[first, 0.0, 0.0], [second, 0.0, 0.0]])
+        more: dict[str, Any] = {"view": views[-1].hash, "parameters": asked, "arrays": {"beta": beta}}
+        return ask(hospital, chosen, "logistic", views, **more)
+
+    assert both(0.0, 1.0).sums
+    assert both(1.0 + 1e-9, 1e-9).sums, "near the other problem's coefficients, and another problem"
+    for k in range(1, 4):
+        assert both(float(k + 1), 1.0 + 1e-8 * k).sums
+    refused(hospital, both(7.0, 1.0 + 5e-8), Code.NEARLY_ASKED, "differ by less than")
 
 
 def test_questions_end_at_what_was_approved(hospital: Whereabouts, chosen: Study) -> None:

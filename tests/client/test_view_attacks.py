@@ -346,6 +346,9 @@ def test_a_long_chain_is_refused(hospital: Whereabouts) -> None:
     refused(hospital, moments(hospital, PLAIN, views, 2), "a chain of more than")
 
 
+FOUR = {"of": [0], "columns": [[0, 1, 2, 3]]}
+
+
 def knots(count: int) -> dict[str, Any]:
     return {"0": {"knots": [float(i) for i in range(count)], "penalty": 1.0}}
 
@@ -363,7 +366,7 @@ def knots(count: int) -> dict[str, Any]:
         ("moments", {"arrays": {"centre": np.zeros((1, 1))}}, "found the shape"),
         ("moments", {"arrays": {"centre": np.zeros((2, 4))}}, "found the shape"),
         ("moments", {"arrays": {"centre": np.full((1, 4), 1e16)}}, "allowed are"),
-        ("logistic", {"arrays": {"beta": np.zeros((1, 4))}}, "found the shape"),
+        ("logistic", {"arrays": {"beta": np.zeros((1, 4))}, "parameters": FOUR}, "problem 0 has 5 coefficients"),
         ("column_counts", {"arrays": {"edges": np.empty((1, 2**30, 0))}}, "found the shape"),
         ("column_counts", {"arrays": {"edges": np.empty((1, 4, 0))}}, "an axis is empty"),
         (

@@ -89,7 +89,7 @@ def test_patterns_choose_features_in_the_order_of_the_file() -> None:
         (SMALL + "modle: {kind: logistic}\n", ", line 4: modle: unknown field; did you mean 'model'?"),
         (
             SMALL + "privacy:\n  secure_sum: true\n  zzz: 1\n",
-            ", line 6: privacy.zzz: unknown field; known fields here: minimum_patients, secure_sum",
+            ", line 6: privacy.zzz: unknown field; known fields here: differential, minimum_patients, secure_sum",
         ),
         (
             SMALL + "variables: {age: {typ: number}}\n",
@@ -300,9 +300,9 @@ def test_several_faults_are_said_at_once_in_the_order_of_the_file(tmp_path: Path
         ", line 2: outcome.colum: unknown field; did you mean 'column'?",
         ", line 4: predictors.clinical: found 'age'; write a list, e.g. [a, b]",
         ", line 5: seed: found -1; input should be greater than or equal to 0",
-        ", line 6: folds: unknown field; known fields here: cohort, description, features, harmonisation, "
-        "imputation, lost_hospital, model, outcome, predictors, privacy, seed, study, title, validation, "
-        "variables",
+        ", line 6: folds: unknown field; known fields here: cohort, compare, description, evaluation, features, "
+        "harmonisation, imputation, lost_hospital, model, outcome, predictors, privacy, seed, selection, study, "
+        "subgroups, title, validation, variables",
     ]
 
 
@@ -365,10 +365,3 @@ def test_a_study_does_not_change_with_the_content_it_was_made_from() -> None:
     before = study.hash
     content["seed"] = 99
     assert study.hash == before
-
-
-def test_what_this_version_cannot_do_is_named(tmp_path: Path) -> None:
-    assert read(tmp_path, SMALL).not_yet_available() == []
-    text = SURVIVAL + "model: {kind: cox, penalty: lasso, strength: cross-validated}\n"
-    said = read(tmp_path, text).not_yet_available()
-    assert [line.split()[0] for line in said] == ["outcome.kind", "model.penalty", "model.strength"]

@@ -90,7 +90,7 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_results(
         "from deploy.live import Live\n"
         "from deploy import cli\n"
         "plain = Live.exchanged\n"
-        "def exchanged(self, replayed):\n"
+        "def exchanged(self, replayed, largest):\n"
         "    plain(self, replayed)\n"
         f"    if self._rounds == {exchanges_before_the_kill}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "Live.exchanged = exchanged\n"
@@ -190,7 +190,7 @@ def _run_and_lose_a_hospital(tmp_path: Path, sites: int) -> str:
     class Accident(Silence):
         rounds = 0
 
-        def exchanged(self, replayed: bool) -> None:
+        def exchanged(self, replayed: bool, largest: int) -> None:
             self.rounds += 1
             if self.rounds == 3:
                 table = pd.read_csv(folder / lost / "patients.csv")

@@ -45,7 +45,7 @@ def test_a_hospital_mended_after_the_roll_call_stays_out_and_is_still_named(site
     class Crash(Silence):
         rounds = 0
 
-        def exchanged(self, replayed: bool) -> None:
+        def exchanged(self, replayed: bool, largest: int) -> None:
             self.rounds += 1
             if self.rounds == 4:
                 raise KeyboardInterrupt

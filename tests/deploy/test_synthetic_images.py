@@ -207,7 +207,6 @@ def test_the_study_names_few_features_and_all_of_them_are_extracted() -> None:
     assert set(named) <= set(feature_names(study.features))
     smallest_training_set = 2 * sum(SETTING.sizes) // 5  # leaving the largest hospital out, and one fold of three
     assert len(named) + len(study.predictors.clinical) + 1 <= smallest_training_set / 3
-    assert study.not_yet_available() == []
 
 
 def test_the_ultrasound_study_computes_what_it_names(images: Path) -> None:

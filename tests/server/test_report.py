@@ -112,6 +112,8 @@ def made_up(hospitals: tuple[str, ...] = HOSPITALS, features: int = 1) -> dict[s
                 for split in ("final", "kfold/0/0")
             },
         },
+        "models": {},
+        "performance_by_class": {},
         "performance": {
             "apparent": scheme(0.87, hospitals),
             "kfold": scheme(0.81, hospitals),

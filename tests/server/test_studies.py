@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from common.errors import StudyError, StudyStopped
+from common.errors import StudyStopped
 from common.study import Study
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
@@ -200,6 +200,12 @@ def test_more_columns_than_hospitals_would_allow_are_said(run: Run, table: pd.Da
     assert any("The model has 5 columns" in note and "allow 3" in note for note in results["notes"])
 
 
-def test_what_this_version_cannot_run_is_said_before_anything_is_asked(run: Run, table: pd.DataFrame) -> None:
-    with pytest.raises(StudyError, match="penalty lasso"):
-        run(table, asking(model={"kind": "logistic", "penalty": "lasso"}))
+def test_a_lasso_study_is_the_lasso_of_the_pooled_table(run: Run, table: pd.DataFrame) -> None:
+    model = {"kind": "logistic", "penalty": "lasso", "strength": 15.0}
+    found = run(table, asking(model=model))["model"]["standardised"]
+    x = table[CLINICAL + FEATURES]
+    scaled = StandardScaler().fit_transform(x.fillna(x.mean()))
+    pooled = LogisticRegression(C=1 / 15, l1_ratio=1.0, solver="saga", tol=1e-13, max_iter=100_000)
+    expected = pooled.fit(scaled, table["mvi"]).coef_[0]
+    assert 0 < (expected == 0).sum() < 5
+    assert [found[name] for name in x.columns] == pytest.approx(expected.tolist(), abs=1e-8)

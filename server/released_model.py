@@ -1,0 +1,43 @@
+"""A study's predictive model, released: model.json, with which any hospital scores patients of its own."""
+
+from pathlib import Path
+
+from common.model_steps import chain
+from common.released_model import ReleasedModel
+from common.splits import APPARENT, FINAL
+from common.variables import INDICATOR
+from common.whole_hospitals import trains
+from server.frozen_model import final_step, frozen_model
+from server.study_run import Finished
+
+LAST = "linear"
+
+
+def released_model(finished: Finished) -> ReleasedModel:
+    """The steps from the raw columns to the linear predictors, fitted on all training rows."""
+    study, steps = finished.study, []
+    for view in finished.scoring_steps:
+        steps.append(final_step(view))
+        if view.step == LAST:  # after it, models of this study's models' scores
+            break
+    frozen, operating = frozen_model(finished), finished.use.operating.get(APPARENT)
+    clinical = {
+        c for name in (*study.predictors.clinical, *study.preserved()) for c in study.variable(name).columns(name)
+    }
+    columns = finished.scoring_steps[0].parameters["columns"]
+    return ReleasedModel(
+        study=study,
+        hospitals=tuple(name for name in finished.roster if trains(study, name)),
+        features=tuple(c for c in columns if c not in clinical and not c.endswith(INDICATOR)),
+        steps=chain(steps),
+        threshold=operating.thresholds[FINAL] if operating else None,
+        baseline=finished.survival.baseline.get("", {}) if finished.survival else {},
+        harmonisation=frozen.digest if frozen else "",
+    )
+
+
+def write_released_model(finished: Finished, path: Path) -> None:
+    """Write the model so that it is there whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(released_model(finished).to_text(), encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,72 @@
+"""Subgroups and drawing the hospitals anew pass the gates of hospitals that approved them, and nothing finer does."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.app import Whereabouts
+from client.gate_rules.questions import questions_of
+from common.errors import Code
+from common.query import View
+from common.study import Study
+from tests.approved import approve_everywhere, run_between
+from tests.client.test_app import scaled
+from tests.client.test_gate import hospitals_of, small
+from tests.client.test_gate_attacks import F, ask, asking, call_roll, hospital, refused
+
+__all__ = ["hospital"]
+ASKED = {"bootstrap", "subgroup_counts", "subgroup_sums"}
+
+
+def with_subgroups(**changes: Any) -> Study:
+    folds = {"folds": 2, "leave_one_hospital_out": False, "bootstrap": 200}
+    return small(**({"subgroups": [{"column": "mean_radius", "cut_offs": [14]}], "validation": folds} | changes))
+
+
+@pytest.mark.slow
+def test_a_study_with_subgroups_passes_every_gate_under_masks(tmp_path: Path) -> None:
+    chosen, folders = with_subgroups(), hospitals_of(tmp_path / "hospitals", ("a", "b", "c", "d"), 60)
+    results = run_between(chosen, approve_everywhere(chosen, folders), tmp_path / "out")
+    assert results["lost"] == []
+    assert ASKED <= {asked["query"] for asked in results["exchanges"]["asked"]} <= set(questions_of(chosen))
+    assert [group["name"] for group in results["subgroups"][0]["groups"]] == ["<14", "≥14"]
+    assert results["bootstrap"]["auc"]["kfold"]["overall"]["standard_error"] > 0
+    assert "simulation_only" not in results  # nobody here holds all data
+
+
+def test_a_study_without_them_is_asked_none_of_it() -> None:
+    assert not ASKED & set(questions_of(small()))
+
+
+@pytest.mark.parametrize("edges", [[0.4, 0.6], [0.3, 0.5, 0.7]])
+def test_hospitals_are_drawn_by_bins_that_were_asked_before(hospital: Whereabouts, edges: list[float]) -> None:
+    chosen = asking(validation={"folds": 2, "leave_one_hospital_out": False, "bootstrap": 200})
+    call_roll(hospital, chosen)
+    *chain, scale = scaled(F)
+    model = View("linear", scale.hash, F, {}, {"beta": np.array([[[0.0, 0.5, 0.5]]])})
+    judged: dict[str, Any] = {
+        "views": (*chain, scale, model),
+        "view": model.hash,
+        "splits": (),
+        "rows": "held_out",
+    }
+    known = {"edges": np.array([[0.3, 0.5, 0.7]])}
+    assert ask(hospital, chosen, "score_counts", arrays=known, parameters={"schemes": ["apparent"]}, **judged).sums
+    answer = ask(
+        hospital,
+        chosen,
+        "bootstrap",
+        parameters={"schemes": ["apparent"], "groups": [0], "replicates": 200},
+        arrays={
+            "edges": np.array([edges]),
+            "classes": np.full((1, 2, len(edges) + 1), 40.0),
+            "within": np.array([[0.6, 4000.0]]),
+        },
+        **judged,
+    )
+    if len(edges) == 3:
+        assert answer.sums["draws"].shape == (1, 2, 200)
+    else:
+        refused(hospital, answer, Code.CLOSE_EDGES, "edges that were not asked before")

@@ -1,0 +1,151 @@
+"""A whole survival study over masked sums and the hospitals' gates: results, their document, own files, the report."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from lifelines import CoxPHFitter
+from lifelines.utils import concordance_index
+
+from common.errors import StudyStopped
+from common.query import Disclosed
+from common.study import Study
+from deploy.simulation.simulate import find_hospitals
+from server.report.html import render
+from server.units import stop_at_unit_errors
+from tests.approved import approve_everywhere, run_between
+from tests.hospitals_on_disk import write_hospitals
+from tests.server.survival_tables import gbsg2
+from tests.server.test_results_document import DOCUMENT, keys_of, pattern
+
+COLUMNS = ["age", "grade", "hormone", "pnodes", "progrec"]
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return gbsg2().assign(id=lambda t: [f"P{k:04d}" for k in t.index], days=lambda t: t["time"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, table: pd.DataFrame) -> Path:
+    folder = tmp_path_factory.mktemp("survival")
+    sites = write_hospitals(folder / "sites", table, ["days", "event", *COLUMNS], [])
+    study = Study.from_content(
+        {
+            "study": "gbsg",
+            "outcome": {"kind": "survival", "time": "days", "event": "event", "horizons_months": [12, 36, 120]},
+            "variables": {"days": {"time_zero": "date of surgery"}},
+            "predictors": {"clinical": COLUMNS},
+            "model": {"kind": "cox", "penalty": "none"},
+            "validation": {"folds": 3, "leave_one_hospital_out": True},
+        },
+        "study",
+    )
+    hospitals = find_hospitals(sites)
+    for hospital in hospitals.values():
+        (hospital / "site.yaml").write_text("policy: {single_hospital_sums: true}\n")
+    run_between(study, approve_everywhere(study, hospitals), folder / "out")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(run: Path) -> dict[str, Any]:
+    return json.loads((run / "out" / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def written(run: Path, table: pd.DataFrame) -> pd.DataFrame:
+    parts = [pd.read_csv(p) for p in sorted(run.glob("sites/*/.hepafed/**/survival.csv"))]
+    return pd.concat(parts).merge(table[["id", "time", "event", "hospital"]], on="id")
+
+
+def test_the_hospitals_gates_let_the_study_pass(results: dict[str, Any]) -> None:
+    assert results["protection"]["gate"]
+    assert not results["protection"]["lower_profile"]
+    assert results["lost"] == []
+
+
+def test_scores_of_the_final_model_are_those_of_the_pooled_stratified_fit(
+    written: pd.DataFrame, table: pd.DataFrame
+) -> None:
+    fitted = CoxPHFitter(baseline_estimation_method="breslow").fit(
+        table[["time", "event", "hospital", *COLUMNS]], "time", "event", strata="hospital"
+    )
+    own = written[written["scheme"] == "apparent"].set_index("id").loc[table["id"], "score"].to_numpy()
+    expected = table[COLUMNS].to_numpy() @ fitted.params_.to_numpy()
+    assert np.abs(own - own.mean() - (expected - expected.mean())).max() < 1e-4
+
+
+@pytest.mark.parametrize("scheme", ["apparent", "kfold", "leave_one_hospital_out"])
+def test_concordance_is_that_of_the_hospitals_own_files(
+    results: dict[str, Any], written: pd.DataFrame, scheme: str
+) -> None:
+    rows = written[written["scheme"] == scheme]
+    found = results["survival"]["performance"][""][scheme]
+    pooled = concordance_index(rows["time"], -rows["score"], rows["event"])
+    overall = found["overall"]["concordance"]
+    assert overall["certified_low"] <= pooled <= overall["certified_high"]
+    assert overall["value"] == pytest.approx(pooled, abs=0.012)
+    for name, own in rows.groupby("hospital"):
+        expected = concordance_index(own["time"], -own["score"], own["event"])
+        assert found["by_site"][name]["concordance"]["value"] == pytest.approx(expected, abs=5.1e-4)
+
+
+@pytest.mark.parametrize("scheme", ["kfold", "leave_one_hospital_out"])
+def test_risks_and_groups_are_in_the_hospitals_own_files(
+    results: dict[str, Any], written: pd.DataFrame, scheme: str
+) -> None:
+    rows = written[written["scheme"] == scheme]
+    found = results["survival"]["performance"][""][scheme]
+    assert rows["group"].value_counts()[["low", "middle", "high"]].tolist() == found["risk_groups"]["patients"]
+    at = found["horizons"]["36"]
+    assert at["expected"] == pytest.approx(rows["risk_at_36_months"].mean(), abs=1e-9)
+    assert at["observed"] == pytest.approx(at["expected"], abs=0.03)
+    assert at["brier"] < at["brier_reference"]
+
+
+def test_a_horizon_beyond_the_follow_up_is_said_not_judged(results: dict[str, Any]) -> None:
+    assert results["survival"]["follow_up"]["horizons_judged"] == [12, 36]
+    assert any(note.startswith("Not judged at 120 months") for note in results["notes"])
+    assert not any("does not say from what event" in note for note in results["notes"])
+
+
+def test_the_keys_are_those_that_the_document_describes(results: dict[str, Any]) -> None:
+    section = (
+        DOCUMENT.read_text(encoding="utf-8").partition("## survival in results.json")[2].partition("\n## ")[0]
+    )
+    described = set(re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE))
+    found = keys_of({"survival": results["survival"]})
+    known = [re.compile(pattern(path)) for path in described]
+    assert sorted(key for key in found if not any(p.fullmatch(key) for p in known)) == []
+    assert sorted(p for p in described if not any(re.fullmatch(pattern(p), key) for key in found)) == []
+
+
+def test_the_report_shows_concordance_and_curves_and_no_auc_table(results: dict[str, Any]) -> None:
+    text = render(results)
+    assert "Kaplan–Meier" in text
+    assert "C within hospitals" in text
+    assert "Log-rank within hospitals" in text
+    assert "from date of surgery" in text
+    assert "AUC overall" not in text
+    assert "ROC curves" not in text
+
+
+def test_months_for_days_at_one_hospital_stop_the_study() -> None:
+    study = Study.from_content(
+        {
+            "study": "s",
+            "outcome": {"kind": "survival", "time": "days", "event": "event"},
+            "predictors": {"clinical": ["age"]},
+            "model": {"kind": "cox"},
+        },
+        "study",
+    )
+    medians = {"alder": 1200.0, "birch": 39.0, "cedar": 900.0, "dogwood": 1100.0}
+    said = {name: Disclosed(medians={"days": days}) for name, days in medians.items()}
+    with pytest.raises(StudyStopped, match=r"days: the median at birch is 39.*likely months.*unit: months"):
+        stop_at_unit_errors(study, said)
