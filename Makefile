@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WHEELS := .build/wheels
 EXTRAS := ray,images,networks,dev
+BUNDLE := .build/bundle
+BUNDLE_EXTRAS := images
 PIP_FLAGS := --disable-pip-version-check --quiet
 
-.PHONY: help install demo test test-slow bench bench-harmonisation bench-extraction bench-secure-sum lint clean
+.PHONY: help install demo test test-slow bundle bench bench-harmonisation bench-extraction bench-secure-sum lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -40,6 +42,10 @@ test: lint  ## lint, then the test suite
 
 test-slow: $(INSTALLED)  ## the tests that take minutes: twenty seeds of diagnostics, Flower's own engine
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow $(PYTEST_FLAGS)
+
+bundle: $(INSTALLED)  ## wheels for hospitals without internet in .build/bundle; BUNDLE_KEY=publisher.key signs it
+	rm -rf $(BUNDLE)
+	$(BIN)/hepafed bundle build $(BUNDLE) --wheels $(WHEELS) --extras "$(BUNDLE_EXTRAS)" $(if $(BUNDLE_KEY),--key $(BUNDLE_KEY))
 
 bench: bench-harmonisation bench-extraction bench-secure-sum  ## all benchmarks, about a quarter of an hour
 

@@ -18,9 +18,11 @@ from threadpoolctl import threadpool_limits
 from client import gate, queries
 from client.cohort.cohort import Cohort, read_cohort
 from client.cohort.samples import read_samples
+from client.horizon import refuse_few_known
 from client.identity import Identity
 from client.ledger import Leaving, Ledger
 from client.members import Members
+from client.networks.own_state import StateInStore
 from client.preparation import refuse_beyond_preparation
 from client.rows import Rows
 from client.secure_sums import SecureSums, check_may_be_unmasked
@@ -170,7 +172,7 @@ def _answer_once(
     gate.freeze(site, store, admitted, study, cohort, _digest_with_repetitions(site, study, cohort))
     secret = "" if site.lower_profile else store.secret("folds")
     members = Members(site.name, study, cohort, secret, "lower" if site.lower_profile else "full")
-    rows = Rows(site, members, Views(members, store), query)
+    rows = Rows(site, members, Views(members, store, StateInStore(store, study.hash, roster)), query)
     kind, asked = queries.read(rows)
     thresholds = gate.check(rows, asked, admitted, answered.under_another_roster)
     answer = kind.answer(rows, asked)
@@ -240,6 +242,7 @@ def _cohort(site: Site, study: Study, log: logging.Logger) -> Cohort:
             Code.TOO_FEW_PATIENTS,
             f"{len(cohort.ids)} patients are left in the cohort, {least} are needed to take part",
         )
+    refuse_few_known(study, cohort, least)
     return cohort
 
 

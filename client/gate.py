@@ -22,6 +22,7 @@ from client.gate_rules.cohorts import check_cohort, check_withdrawals, keep_coho
 from client.gate_rules.declared import Declared, declared
 from client.gate_rules.edges import check_edges
 from client.gate_rules.external import asks_about_external, check_external_total, check_whole_hospitals, unlock
+from client.gate_rules.local_work import check_local_work
 from client.gate_rules.memory import Earlier, Memory
 from client.gate_rules.questions import questions_of
 from client.gate_rules.repetition import check_repetition, check_view
@@ -160,7 +161,10 @@ def check(rows: Rows, asked: Any, admitted: Admitted, another: bool) -> Threshol
     check_bins(rows, asked, room)
     most = _most(rows.site, approval)
     admitted.memory.let_views_through(query.study, roster, _views(rows, asked), check_view(rows.study))
-    admitted.memory.let_question_through(query, roster, _judge(rows, about, room, most, held.patients))
+    check_local_work(rows, held.patients)
+    admitted.memory.let_question_through(
+        query, roster, _judge(rows, about, room, most, held.patients), with_arrays=not about.rounds
+    )
     here |= spend_budget(rows, admitted.memory)
     return here | {
         "patients in the smallest row set": held.patients,

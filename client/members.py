@@ -8,6 +8,8 @@ import numpy as np
 
 from client.cohort.cohort import Cohort
 from client.folds import Folds
+from client.horizon import outcome_by
+from common.outcomes import HorizonOutcome
 from common.privacy_plan import is_private
 from common.study import Study
 from common.whole_hospitals import whole
@@ -28,9 +30,19 @@ class Members:
 
     @property
     def strata(self) -> np.ndarray:
-        """What folds are stratified by: the class, or whether there was an event."""
+        """What folds are stratified by: the class, or whether there was an event (surely, by the study's horizon)."""
         outcome = self.cohort.outcome
+        if isinstance(self.study.outcome, HorizonOutcome):
+            return (outcome_by(self.study.outcome, self.cohort) == 1).astype(np.float64)
         return outcome if outcome.ndim == 1 else outcome[:, 1]
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The class of every patient of whom it is known."""
+        if isinstance(self.study.outcome, HorizonOutcome):
+            had = outcome_by(self.study.outcome, self.cohort)
+            return had[~np.isnan(had)]
+        return self.strata
 
     @property
     def folds(self) -> Folds:

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from client.queries.cox import efron
+from common.errors import HospitalError
 from common.study import Study
 
 STRENGTHS = 10.0 ** np.arange(-1, 5)
@@ -114,7 +115,10 @@ def _cox(
         own = strata == stratum
         highest = float(linear[own].max())
         risk = np.exp(linear[own] - highest)
-        more = efron(x[own], y[own], linear[own], risk, highest, curved=True)
+        try:
+            more = efron(x[own], y[own], linear[own], risk, highest, curved=True)
+        except HospitalError:  # risks further apart than numbers can hold: a step too far, to be halved
+            return -np.inf, slope, curvature
         value, slope, curvature = value + more[0], slope + more[1], curvature + more[2]
     return value, slope, curvature
 
@@ -131,6 +135,7 @@ def best_strength(x: np.ndarray, y: np.ndarray, strata: np.ndarray) -> float:
                 linear = x[held_out] @ beta
                 worth[k] += float((y[held_out] * linear - np.logaddexp(0.0, linear)).sum())
             else:
-                worth[k] += _cox(x[:, 1:], y, strata, beta[1:])[0]
-                worth[k] -= _cox(x[training][:, 1:], y[training], strata[training], beta[1:])[0]
+                whole = _cox(x[:, 1:], y, strata, beta[1:])[0]
+                part = _cox(x[training][:, 1:], y[training], strata[training], beta[1:])[0]
+                worth[k] += whole - part if np.isfinite(whole) else -np.inf
     return float(STRENGTHS[int(np.argmax(worth))])

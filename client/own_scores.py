@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from client.own_files import write_text
 from client.rows import Rows
+from common.outcomes import TimedOutcome
 from common.query import SMALLEST_CLASS_FOR_OWN_AUC
 
 STEEPEST = 20.0
@@ -55,8 +56,8 @@ def recalibrate(score: np.ndarray, outcome: np.ndarray) -> Recalibrated | None:
 
 
 def recalibrations(rows: Rows, labels: Iterable[str]) -> dict[str, Recalibrated]:
-    """By label, where the hospital has patients enough; none where the outcome is a time."""
-    if rows.study.outcome.kind == "survival":
+    """By label, where the hospital has patients enough; none where the outcome is a time, or needs weights."""
+    if isinstance(rows.study.outcome, TimedOutcome):
         return {}
     found = {label: recalibrate(*rows.scores(label)) for label in labels}
     return {label: fit for label, fit in found.items() if fit is not None}

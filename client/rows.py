@@ -8,18 +8,20 @@ import numpy as np
 
 from client import predictions
 from client.cohort.cohort import Cohort
+from client.horizon import Known, known_by, outcome_by
 from client.members import Members
 from client.site import Site
 from client.steps import Fitted
 from client.view import Views
 from client.view_rules import check_covariates
 from common.errors import Code, HospitalError
+from common.outcomes import HorizonOutcome
 from common.query import WITHOUT_SUMS, Query
-from common.splits import Label, external_labels_of, labels_of, outer_splits_of, splits_of, splits_of_scheme
+from common.splits import FINAL, Label, external_labels_of, labels_of, outer_splits_of, splits_of, splits_of_scheme
 from common.study import Study
 from common.whole_hospitals import is_judged
 
-SCORING = ("linear", "blend")
+SCORING = ("linear", "blend", "network")
 """The steps whose columns are linear predictors."""
 
 
@@ -54,13 +56,45 @@ class Rows:
         for split, chosen in self.chosen():
             yield self._matrix(split)[chosen], self.cohort.outcome[chosen]
 
+    def weighted_tables(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """The same for a fit of classes: of an outcome at a horizon those of whom it is known, with their weights."""
+        for (split, chosen), (matrix, outcome) in zip(self.chosen(), self.tables(), strict=True):
+            known = self.known(split)
+            if known is None:
+                yield matrix, outcome, None
+            else:
+                there = known.there[chosen]
+                yield matrix[there], known.outcome[chosen][there], known.weight[chosen][there]
+
+    def known(self, split: str) -> Known | None:
+        """The whole cohort at the study's horizon, weighted by a split's training rows; None for another outcome."""
+        outcome = self.study.outcome
+        if not isinstance(outcome, HorizonOutcome):
+            return None
+        weigh = next((view for view in self.views.chain(self._view()) if view.step == "weigh"), None)
+        if weigh is None:
+            raise HospitalError(
+                Code.BAD_PARAMETERS,
+                f"the query {self.query.name!r} needs a view that says how long patients are followed",
+            )
+        months = [int(month) for month in weigh.parameters["months"]]
+        return known_by(outcome, self.cohort, months, self.views.fitted(weigh, split).array("followed"))
+
+    def weights(self, label: str) -> np.ndarray | None:
+        """For how many each patient stands whom a label judges, by the whole cohort's curve; None: for itself."""
+        known = self.known(FINAL)
+        return None if known is None else known.weight[self.judged(label)]
+
     def matrices(self) -> Iterator[np.ndarray]:
         """The matrix of the query's row set, split by split."""
         for matrix, _ in self.tables():
             yield matrix
 
     def scores(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """The held-out linear predictor of every patient whom a label judges (`judged`), and the outcomes."""
+        """The held-out linear predictor of every patient whom a label judges (`judged`), and the outcomes.
+
+        At a horizon, the outcome of a patient who was lost before is NaN.
+        """
         read, lines = Label.read(label), self._held_out_lines(label)
         return predictions.score(self.study, lines, read.level), self._outcome(label)
 
@@ -73,7 +107,7 @@ class Rows:
         """Linear predictors of every patient of the cohort by one model as fitted in one split: patients × lines."""
         if self.views.chain(self._view())[0].step not in SCORING:
             raise HospitalError(
-                Code.BAD_PARAMETERS, f"the query {self.query.name!r} needs a view that ends in a linear model"
+                Code.BAD_PARAMETERS, f"the query {self.query.name!r} needs a view that ends in a model"
             )
         if model not in self.study.models():
             raise HospitalError(Code.BAD_PARAMETERS, f"the study has no model {model!r}")
@@ -99,8 +133,9 @@ class Rows:
         return np.full(len(self.cohort.ids), here)
 
     def _outcome(self, label: str) -> np.ndarray:
-        known = self.cohort.outcome[self.judged(label)]
-        return predictions.outcome(self.study, known, Label.read(label).level)
+        outcome = self.study.outcome
+        every = outcome_by(outcome, self.cohort) if isinstance(outcome, HorizonOutcome) else self.cohort.outcome
+        return predictions.outcome(self.study, every[self.judged(label)], Label.read(label).level)
 
     def width(self) -> int | None:
         """How many columns the query's view has; None without a view."""

@@ -20,7 +20,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlcipher3 import dbapi2
 
-from common.errors import Code, HospitalError
+from common import private_files
+from common.errors import Code, HepafedError, HospitalError
+from common.private_files import private_folder, write_private
 
 STORE = "store.sqlite"
 """The hospital's one SQLite file, in its own folder."""
@@ -131,26 +133,6 @@ def connect_with(own: OwnFolder, key: SealingKey, read_only: bool = False) -> sq
     return database
 
 
-def private_folder(folder: Path) -> None:
-    """A folder that nobody else can look into."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    about = folder.stat()
-    if about.st_mode & 0o077 and about.st_uid == os.geteuid():
-        folder.chmod(0o700)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """A file that is there whole or not at all, and that nobody else can read at any moment."""
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(opened, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def write_key(path: Path) -> None:
     """A new key in a file."""
     write_private(path, secrets.token_hex(_KEY_BYTES).encode() + b"\n")
@@ -158,12 +140,10 @@ def write_key(path: Path) -> None:
 
 def refuse_if_others_may_read(path: Path) -> None:
     """A key beside the store is its owner's alone."""
-    if path.exists() and path.stat().st_mode & 0o077:
-        raise HospitalError(
-            Code.STORE_SEALED,
-            f"{path} may be read by others on this machine (mode {path.stat().st_mode & 0o777:04o}): "
-            f"find out who did, then chmod 600 {path}",
-        )
+    try:
+        private_files.refuse_if_others_may_read(path)
+    except HepafedError as error:
+        raise HospitalError(Code.STORE_SEALED, str(error)) from None
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from common.errors import Code, HospitalError
 from common.masking import Asking, Said, Step
 from common.query import WITHOUT_SUMS, Query
 from common.secure_sum.agreement import Agreement
+from common.secure_sum.bounded import bounds_of, to_summed
 from common.secure_sum.encoding import pack
 from common.secure_sum.fixed_point import Exponents
 from common.secure_sum.participant import Participant
 from common.secure_sum.refusals import SecureSumRefused
-from common.secure_sum.wide import GROUPING, MASKED, scales_of, to_digits
+from common.secure_sum.wide import MASKED
 from common.study import Study
 from common.wire import Reply
 
@@ -98,9 +99,10 @@ class SecureSums:
         try:
             if asking.parts:
                 participant.receive(asking.parts)
-            digits = to_digits(sums, self.store.secret("digits"), query.question)
-            scales, groupings = scales_of(digits), dict.fromkeys(digits, GROUPING)
-            masked = participant.mask(asking.round_number, query.question, digits, scales, groupings)
+            summed, scales, groupings = to_summed(
+                sums, bounds_of(query), self.store.secret("digits"), query.question
+            )
+            masked = participant.mask(asking.round_number, query.question, summed, scales, groupings)
         except SecureSumRefused as refused:
             raise HospitalError(Code.SECURE_SUM, str(refused)) from None
         return Reply(clear, Said.MASKED, pack(MASKED, scales.packed, masked))

@@ -90,6 +90,14 @@ def scale(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
     return np.where(used, (matrix - centre) / np.where(used, spread, 1.0), 0.0)
 
 
+def weigh(matrix: np.ndarray, _: Fitted) -> np.ndarray:
+    """The same columns: what the step says is for how many patients each one stands (client/horizon.py).
+
+    Arrays: `followed` (1 + months), the curve of being followed at month 0 and at the `months` of the parameters.
+    """
+    return matrix
+
+
 def linear(matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
     """The linear predictors of the fitted models, one column each."""
     beta = fitted.array("beta")

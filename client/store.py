@@ -55,6 +55,9 @@ CREATE TABLE IF NOT EXISTS feature_names (hash TEXT PRIMARY KEY, names TEXT NOT 
 CREATE TABLE IF NOT EXISTS feature_rows  (key TEXT NOT NULL, measurement TEXT NOT NULL, lesion INTEGER NOT NULL,
                                           names TEXT NOT NULL, features BLOB NOT NULL,
                                           PRIMARY KEY (key, measurement, lesion));
+CREATE TABLE IF NOT EXISTS patches       (key TEXT PRIMARY KEY, patient TEXT NOT NULL, reason TEXT,
+                                          again INTEGER NOT NULL, notes TEXT NOT NULL, voxels BLOB NOT NULL,
+                                          seconds REAL NOT NULL, made_at TEXT NOT NULL);
 """
 
 OTHER_ROSTER = "SELECT 1 FROM answered WHERE study = ? AND roster NOT IN (?, ?)"

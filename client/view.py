@@ -14,6 +14,7 @@ import numpy as np
 from client import harmonise, steps, view_rules, view_values
 from client.cohort.cohort import Cohort
 from client.members import Members
+from client.networks.own_state import OwnState, StateInMemory
 from client.steps import Fitted, Step
 from client.view_bytes import read_view
 from common.errors import Code, HospitalError
@@ -48,6 +49,7 @@ STEPS: dict[str, Step] = {
         "select": steps.select,
         "bound": steps.bound,
         "scale": steps.scale,
+        "weigh": steps.weigh,
         "linear": steps.linear,
         "blend": steps.linear,
     }.items()
@@ -106,8 +108,9 @@ class KeptViews(Protocol):
 class Views:
     """The views of one hospital for one study."""
 
-    def __init__(self, members: Members, store: KeptViews) -> None:
+    def __init__(self, members: Members, store: KeptViews, own_state: OwnState | None = None) -> None:
         self._members = members
+        self.own_state: OwnState = StateInMemory() if own_state is None else own_state
         self._study: Study = members.study
         self._cohort: Cohort = members.cohort
         self._store = store
@@ -156,7 +159,17 @@ class Views:
             return self._columns([str(name) for name in view.parameters["columns"]])
         if view.step == "stack":
             return self._stacked(view.parent, split)
+        if view.step == "network":
+            return self._network(view, split)
         return STEPS[view.step](self.matrix(view.parent, split), self.fitted(view, split))
+
+    def _network(self, view: View, split: str) -> np.ndarray:
+        from client.networks.scoring import network  # PyTorch is there only where a study has a network
+
+        before, fitted = self.matrix(str(view.parent), split), self.fitted(view, split)
+        result = network(before, fitted, self.own_state)
+        view_values.check_after(before, result, fitted)
+        return result
 
     def _stacked(self, scores: str, split: str) -> np.ndarray:
         """Scores of which none comes from a model that saw the patient: by inner folds for those trained on."""

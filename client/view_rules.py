@@ -14,6 +14,7 @@ import numpy as np
 from client.cohort.cohort import Cohort
 from client.members import Members
 from common.errors import Code, HospitalError
+from common.outcomes import HorizonOutcome
 from common.privacy_plan import is_private
 from common.query import LEAVE_OUT, SMALLEST_DIFFERENCE, View
 from common.splits import FINAL, INNER
@@ -39,12 +40,14 @@ ORDER = (
     "impute",
     "bound",
     "scale",
+    "weigh",
+    "network",
     "linear",
     "stack",
     "blend",
 )
 SECOND_IMPUTATION = 5
-LAST = ("residuals", "residual_scores", "linear", "stack", "blend")
+LAST = ("residuals", "residual_scores", "network", "linear", "stack", "blend")
 ON_SCORES = ("stack", "blend")
 """Steps after which there is no other: their columns are no longer the design's."""
 
@@ -61,6 +64,8 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "select": ("columns",),
     "bound": (),
     "scale": (),
+    "weigh": ("months",),
+    "network": (),
     "linear": (),
     "stack": (),
     "blend": (),
@@ -171,6 +176,7 @@ class _Walk:
             self.width = {
                 "residuals": len(view.parameters.get("features", [])),
                 "residual_scores": arrays.get("component_rotation", (0,))[-1],
+                "network": self._lines(),
                 "linear": self._lines(),
                 "stack": self.width,
                 "blend": self._lines(),
@@ -194,6 +200,10 @@ class _Walk:
             refuse(
                 f"{view.step}: the columns of a study with privacy.differential, and no others, are bounded first"
             )
+        if (view.step == "network") != (self.study.model.kind == "network") and view.step in ("network", "linear"):
+            refuse(f"{view.step}: the study's model is {self.study.model.kind}")
+        if view.step == "weigh" and not isinstance(self.study.outcome, HorizonOutcome):
+            refuse("weigh: the outcome of this study is no event at a horizon")
         if view.step == "transform" and (
             self.study.harmonisation.transform == "none" or self.study.harmonisation.method == "none"
         ):
@@ -254,10 +264,21 @@ class _Walk:
             return {"low": (width,), "high": (width,)}
         if view.step == "scale":
             return {"centre": (width,), "spread": (width,)}
+        if view.step == "weigh":
+            months = said["months"]
+            if not isinstance(months, list) or not months or any(type(m) is not int for m in months):
+                refuse("weigh: expected a list of whole months")
+            outcome = self.study.outcome
+            horizon = outcome.months if isinstance(outcome, HorizonOutcome) else 0
+            if months != sorted(set(months)) or months[0] < 1 or months[-1] != horizon:
+                refuse(f"weigh: months rise from 1 to the horizon, {horizon}")
+            return {"followed": (1 + len(months),)}
         if view.step == "stack":
             return {}
         if view.step in ("linear", "blend"):
             return {"beta": (self._lines(), width + 1)}
+        if view.step == "network":
+            return self._network_arrays(view)
         features = column_numbers(said["features"], width, f"{view.step}: features")
         known = set(self.members.cohort.feature_names)
         if any(self.names[j] not in known for j in features):
@@ -268,6 +289,17 @@ class _Walk:
                 refuse("transform: its kind is not the study's")
             return {"location": p, "scale": p, "powers": p}
         return self._combat_arrays(view, p)
+
+    def _network_arrays(self, view: View) -> Mapping[str, tuple[int, ...]]:
+        from common.networks.build import size  # PyTorch is there only where a study has a network
+
+        models, inputs = len(self.study.models()), view.arrays.get("columns", np.zeros((1, 1, 0))).shape[-1]
+        if not 0 < inputs <= max(1, self.width):
+            refuse(f"network: {inputs} inputs over {self.width} columns")
+        columns = view.arrays["columns"]
+        if (columns != np.round(columns)).any() or (columns < -1).any() or (columns >= self.width).any():
+            refuse(f"network: columns are whole numbers from -1 to {self.width - 1}")
+        return {"weights": (models, size(self.study, inputs)), "columns": (models, inputs), "rounds": (models,)}
 
     def _combat_arrays(self, view: View, p: tuple[int]) -> Mapping[str, tuple[int, ...]]:
         said, chosen = view.parameters, self.study.harmonisation

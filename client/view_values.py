@@ -12,6 +12,7 @@ import numpy as np
 from client import harmonise
 from client.steps import Fitted
 from client.view_rules import LAST, MAXIMUM_COEFFICIENT, refuse
+from common.months import SMALLEST_FOLLOWED
 from common.privacy_plan import is_private
 from common.query import View
 
@@ -30,6 +31,8 @@ SMALLEST_RESCALING, LARGEST_RESCALING = 1e-6, 1e6
 SMALLEST_COMPONENT_SCALE = 1e-9
 ROUNDING = 1e-9
 LAST_DIGITS = 1e-9
+MOST_ROUNDS = 1000
+"""Of a network's training."""
 
 
 def check_numbers(view: View) -> None:
@@ -53,8 +56,16 @@ def check_numbers(view: View) -> None:
         require(arrays["high"] > arrays["low"], "bounds rise")
     elif view.step == "scale":
         require(arrays["spread"] >= 0, "spreads are 0 or more")
+    elif view.step == "weigh":
+        followed = arrays["followed"]
+        require(followed[:, 0] == 1, "the curve of being followed starts at 1")
+        require(np.diff(followed, axis=1) <= 0, "the curve of being followed rises")
+        require(followed >= SMALLEST_FOLLOWED, f"nobody stands for more than {1 / SMALLEST_FOLLOWED:g} patients")
     elif view.step in ("linear", "blend"):
         require(np.abs(arrays["beta"]) <= MAXIMUM_COEFFICIENT, f"coefficients are at most {MAXIMUM_COEFFICIENT:g}")
+    elif view.step == "network":
+        require(np.abs(arrays["weights"]) <= MAXIMUM_COEFFICIENT, f"weights are at most {MAXIMUM_COEFFICIENT:g}")
+        require((arrays["rounds"] >= 0) & (arrays["rounds"] <= MOST_ROUNDS), "rounds of training are whole numbers")
     elif "variance" in arrays:
         constant, patients = arrays["constant"], arrays["patients"]
         changed = (constant == 0) & (np.array(view.parameters["groups"]) >= 0)

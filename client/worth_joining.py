@@ -83,6 +83,8 @@ def worth_joining(rows: Rows, labels: tuple[str, ...]) -> Worth | str:
     study, members, outcome = rows.study, rows.members, rows.cohort.outcome
     if study.outcome.kind == "multiclass":
         return "models are compared where the outcome is one of two, or a time"
+    if study.outcome.kind == "horizon":
+        return "models are not compared at a horizon, where patients who were lost before need weights"
     if not trains(study, rows.site.name):
         return "this hospital is sealed: its patients judge the model of the others, and none is trained on"
     if KFOLD not in labels:
@@ -150,10 +152,18 @@ def _parts(score: np.ndarray, outcome: np.ndarray) -> tuple[float, list[np.ndarr
         below = (together[:m] - rankdata(positive)) / n
         above = 1.0 - (together[m:] - rankdata(negative)) / m
         value = float(below.mean())
-        return value, [(part - value) / np.sqrt(len(part) * (len(part) - 1)) for part in (below, above)]
+        return value, [_about(value, part) for part in (below, above)]
     nowhere = np.zeros(len(score), dtype=np.int64)
     found = concordance(outcome[:, 0], outcome[:, 1], score, np.ones(len(score)), nowhere, nowhere)
     return found.value, [(found.own_won - found.value * found.own_pairs) / found.pairs]
+
+
+def _about(value: float, part: np.ndarray) -> np.ndarray:
+    """Placements about their mean, scaled to their mean's error; of a class of one patient as far as can be."""
+    if len(part) == 1:
+        return np.array([0.5])
+    scaled: np.ndarray = (part - value) / np.sqrt(len(part) * (len(part) - 1))
+    return scaled
 
 
 def _error(parts: list[np.ndarray]) -> float:

@@ -54,6 +54,8 @@ class Code(StrEnum):
     BUDGET_SPENT = "refused_privacy_budget_spent"
     SEALED = "refused_second_look_at_sealed_patients"
     SECURE_SUM = "refused_step_of_a_secure_sum"
+    LITTLE_WORK = "refused_too_little_local_training"
+    EXPLODED = "refused_exploded_update"
     # the conversation
     UNKNOWN_VIEW = "unknown_view"
     SILENT = "no_answer"

@@ -6,6 +6,8 @@ import numpy as np
 
 DAYS_A_MONTH = 30.4375
 LAST_MONTH = 240
+SMALLEST_FOLLOWED = 0.05
+"""Of the curve of being followed: nobody stands for more than twenty patients."""
 
 
 def in_days(months: Sequence[int] | np.ndarray) -> np.ndarray:

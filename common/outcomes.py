@@ -49,10 +49,9 @@ class EventCodes(Strict):
         return [*self.censored, *self.event, *self.competing]
 
 
-class SurvivalOutcome(Strict):
-    """A time to an event, with censoring."""
+class TimedOutcome(Strict):
+    """The columns that say when a patient had an event or was last seen."""
 
-    kind: Literal["survival"]
     time: Column = Field(
         description="column with the time from time zero to event or last contact, in days unless variables says "
         "months or years"
@@ -67,19 +66,6 @@ class SurvivalOutcome(Strict):
         le=36525,
         description="time counts from so many days after time zero; patients with an event or last seen by then leave",
     )
-    horizons_months: list[Annotated[int, Field(ge=1, le=LAST_MONTH)]] = Field(
-        [12, 24, 36, 60], min_length=1, max_length=12, description="when risks are predicted and judged"
-    )
-    risk_groups: Literal[2, 3] = Field(
-        3, description="2: cut at the median of the training patients' scores; 3: at their tertiles"
-    )
-
-    @field_validator("horizons_months")
-    @classmethod
-    def _rising(cls, months: list[int]) -> list[int]:
-        if any(b <= a for a, b in pairwise(months)):
-            raise ValueError("horizons must rise, e.g. [12, 24, 36, 60]")
-        return months
 
     def variable(self) -> Variable:
         """How the column of events is read where the dictionary does not say."""
@@ -111,4 +97,44 @@ class SurvivalOutcome(Strict):
         return (conversion(self.time, unit, "d") if unit is not None else None) or 1.0
 
 
-Outcome = Annotated[BinaryOutcome | MulticlassOutcome | SurvivalOutcome, Field(discriminator="kind")]
+class SurvivalOutcome(TimedOutcome):
+    """A time to an event, with censoring."""
+
+    kind: Literal["survival"]
+    horizons_months: list[Annotated[int, Field(ge=1, le=LAST_MONTH)]] = Field(
+        [12, 24, 36, 60], min_length=1, max_length=12, description="when risks are predicted and judged"
+    )
+    risk_groups: Literal[2, 3] = Field(
+        3, description="2: cut at the median of the training patients' scores; 3: at their tertiles"
+    )
+
+    @field_validator("horizons_months")
+    @classmethod
+    def _rising(cls, months: list[int]) -> list[int]:
+        if any(b <= a for a, b in pairwise(months)):
+            raise ValueError("horizons must rise, e.g. [12, 24, 36, 60]")
+        return months
+
+
+class HorizonOutcome(TimedOutcome):
+    """An event within so many months; those who were lost before are neither dropped nor taken for free of it."""
+
+    kind: Literal["horizon"]
+    months: int = Field(
+        ge=1, le=LAST_MONTH, description="the horizon: the event by then, or not; a month is 365.25/12 days"
+    )
+
+    @property
+    def horizons_months(self) -> list[int]:
+        """The one horizon, as follow-up is asked about."""
+        return [self.months]
+
+
+def needed_for_classes(outcome: BinaryOutcome | MulticlassOutcome | TimedOutcome) -> tuple[str, ...]:
+    """The column that counts as a gap where a patient's class is not known."""
+    return (outcome.event,) if isinstance(outcome, HorizonOutcome) else ()
+
+
+Outcome = Annotated[
+    BinaryOutcome | MulticlassOutcome | SurvivalOutcome | HorizonOutcome, Field(discriminator="kind")
+]

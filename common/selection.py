@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from common.outcomes import Outcome
+from common.outcomes import Outcome, TimedOutcome
 from common.strict_yaml import Place
 from common.variables import Strict
 
@@ -47,10 +47,11 @@ class Selection(Strict):
 
     def misfits(self, outcome: Outcome) -> Iterator[tuple[Place, str]]:
         """Settings that do not fit the outcome or each other."""
-        if self.screening == "cox" and outcome.kind != "survival":
+        timed = isinstance(outcome, TimedOutcome)
+        if self.screening == "cox" and not timed:
             yield ("screening",), f"cox needs times to an event, the outcome is {outcome.kind}: write t"
-        if self.screening in ("t", "mann-whitney") and outcome.kind == "survival":
-            yield ("screening",), f"{self.screening} compares classes, the outcome is survival: write cox"
+        if self.screening in ("t", "mann-whitney") and timed:
+            yield ("screening",), f"{self.screening} compares classes, the outcome is {outcome.kind}: write cox"
         if self.screening == "mann-whitney" and outcome.kind == "multiclass":
             yield ("screening",), "mann-whitney compares two classes, the outcome has more: write t"
         if self.keep is not None and self.mrmr is not None and self.mrmr > self.keep:
@@ -61,4 +62,4 @@ def screening_of(selection: Selection | None, outcome: Outcome) -> Screening:
     """The univariate test of a study: the one that it names, or the one that fits its outcome."""
     if selection is not None and selection.screening is not None:
         return selection.screening
-    return "cox" if outcome.kind == "survival" else "t"
+    return "cox" if isinstance(outcome, TimedOutcome) else "t"

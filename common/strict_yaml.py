@@ -127,7 +127,7 @@ def _place_in_file(loc: tuple[str | int, ...], lines: dict[Place, int]) -> Place
 
 def _is_union_member(part: str | int) -> bool:
     return isinstance(part, str) and (
-        part in {"binary", "multiclass", "survival"} or part.endswith("float") or "[" in part
+        part in {"binary", "multiclass", "survival", "horizon"} or part.endswith("float") or "[" in part
     )
 
 

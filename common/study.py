@@ -16,7 +16,9 @@ from common.errors import StudyError
 from common.evaluation import Evaluation
 from common.features import Features
 from common.harmonising import Harmonisation
-from common.outcomes import BinaryOutcome, Outcome, SurvivalOutcome
+from common.networks.settings import Network
+from common.outcomes import BinaryOutcome, Outcome, TimedOutcome
+from common.patches import Patches
 from common.query import FEWEST_HOSPITALS, canonical_json
 from common.selection import Selection
 from common.strict_yaml import Misfits, Place, describe_faults, read_yaml
@@ -69,7 +71,7 @@ class Imputation(Strict):
 class Model(Strict):
     """What is fitted."""
 
-    kind: Literal["logistic", "multinomial", "ordinal", "cox"] = "logistic"
+    kind: Literal["logistic", "multinomial", "ordinal", "cox", "network"] = "logistic"
     penalty: Literal["none", "ridge", "lasso", "elastic-net"] = Field(
         "ridge", description="ridge is ½λ‖β‖² on standardised columns; the intercept is free"
     )
@@ -166,6 +168,9 @@ class Study(Strict):
     features: Features | None = Field(
         None, description="how features are computed from images; left out: hospitals bring features.csv"
     )
+    patches: Patches | None = Field(
+        None, description="what a network sees of the images; left out: the model looks at no images"
+    )
     imputation: Imputation = Imputation()
     harmonisation: Harmonisation = Harmonisation()
     selection: Selection | None = Field(
@@ -173,6 +178,7 @@ class Study(Strict):
     )
     model: Model = Model()
     evaluation: Evaluation = Evaluation()
+    network: Network | None = Field(None, description="model.kind: network: which one, and how it is trained")
     compare: dict[str, Candidate] = Field({}, description="further models side by side, by name")
     validation: Validation = Validation()
     subgroups: list[Subgroup] = Field([], description="patients of whom the model is also judged by themselves")
@@ -226,7 +232,7 @@ class Study(Strict):
         declared = self.variables.get(outcome_columns[-1])
         if outcome.kind == "multiclass" and (declared is None or declared.type != "category"):
             yield ("variables", outcome_columns[-1]), "a multiclass outcome needs type: category and its levels"
-        if isinstance(outcome, SurvivalOutcome):
+        if isinstance(outcome, TimedOutcome):
             yield from outcome.misfits(self.variables)
         elif outcome.kind != "multiclass" and declared is not None and declared.type != "binary":
             yield ("variables", outcome_columns[-1], "type"), f"found {declared.type}; this outcome needs binary"
@@ -243,13 +249,44 @@ class Study(Strict):
             )
         if outcome.kind == "survival" and self.subgroups:
             yield ("subgroups",), "they are judged by AUC and observed over expected: not with a survival outcome"
-        fitting = {"binary": "logistic", "multiclass": "multinomial", "survival": "cox"}[outcome.kind]
+        if outcome.kind == "horizon":
+            yield from self._asked_unweighted()
+        fitting = {"multiclass": "multinomial", "survival": "cox"}.get(outcome.kind, "logistic")
         if self.model.baseline != "by-hospital" and self.model.kind != "cox":
             yield ("model", "baseline"), f"{self.model.kind} has no baseline: take it out"
         if (outcome.kind, self.model.kind) == ("multiclass", "ordinal"):
             fitting = "ordinal"  # the levels of the outcome then rise
-        if self.model.kind != fitting:
+        if self.model.kind == "network" or self.network is not None:
+            yield from self._with_a_network()
+        elif self.model.kind != fitting:
             yield ("model", "kind"), f"{self.model.kind} does not fit a {outcome.kind} outcome: write {fitting}"
+
+    def _with_a_network(self) -> Iterator[tuple[Place, str]]:
+        """What does not go together with a network."""
+        if self.network is None:
+            yield ("network",), "model.kind: network needs this section: write network: {} for its defaults"
+            return
+        if self.model.kind != "network":
+            yield ("network",), f"model.kind is {self.model.kind}: write kind: network, or take the section out"
+        for name in sorted(self.model.model_fields_set - {"kind", "inner_folds"}):
+            yield ("model", name), "a network has none: take it out; see network.weight_decay and early_stopping"
+        if self.stacks():
+            yield ("compare",), "networks' scores are not stacked: name columns for every model"
+        yield from (
+            (("network", *place), said) for place, said in self.network.misfits(self.outcome.kind == "survival")
+        )
+
+    def _asked_unweighted(self) -> Iterator[tuple[Place, str]]:
+        """What has no form with weights yet, so that an outcome at a horizon would drop those who were lost."""
+        why = "it has no weights for patients who were lost before the horizon"
+        if self.model.kind == "network":
+            yield ("model", "kind"), f"a network is not fitted to an event at a horizon, {why}: write logistic"
+        if self.validation.bootstrap:
+            yield ("validation", "bootstrap"), f"{why}: write 0"
+        if self.validation.external:
+            yield ("validation", "external"), f"external hospitals' follow-up is their own, {why}: take it out"
+        if self.subgroups:
+            yield ("subgroups",), f"{why}: take the section out"
 
     def _compared(self) -> Iterator[tuple[Place, str]]:
         """Models of the section `compare` that could not be fitted."""
@@ -284,7 +321,8 @@ class Study(Strict):
 
     def inner_folds(self) -> int:
         """How many folds every training set has within itself; 0 where nothing is tuned or stacked."""
-        return self.model.inner_folds if self.model.strength == "cross-validated" or self.stacks() else 0
+        stops = self.network is not None and self.network.early_stopping is not None
+        return self.model.inner_folds if self.model.strength == "cross-validated" or self.stacks() or stops else 0
 
     def _asks_for_the_id(self) -> Iterator[tuple[Place, str]]:
         """A study that could look at the id could ask for a person."""
@@ -302,7 +340,7 @@ class Study(Strict):
 
     def outcome_columns(self) -> list[str]:
         """The columns of patients.csv that hold the outcome."""
-        if isinstance(self.outcome, SurvivalOutcome):
+        if isinstance(self.outcome, TimedOutcome):
             return [self.outcome.time, self.outcome.event]
         return [self.outcome.column]
 
@@ -312,7 +350,7 @@ class Study(Strict):
             return self.variables[column]
         if isinstance(self.outcome, BinaryOutcome) and column == self.outcome.column:
             return Variable(type="binary")
-        if isinstance(self.outcome, SurvivalOutcome) and column == self.outcome.event:
+        if isinstance(self.outcome, TimedOutcome) and column == self.outcome.event:
             return self.outcome.variable()
         return Variable()
 

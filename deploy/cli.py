@@ -12,6 +12,9 @@ from rich.console import Console
 
 from common.errors import HepafedError, StudyStopped
 from deploy import terminal
+from deploy.cli_bundle import bundle_app
+from deploy.cli_coordinator import coordinator_app, logs, resume, run, runs, stop
+from deploy.cli_loopback import loopback
 from deploy.cli_site import site_app
 from deploy.cli_study import study_app
 
@@ -27,6 +30,10 @@ app = typer.Typer(
 )
 app.add_typer(study_app, name="study")
 app.add_typer(site_app, name="site")
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(coordinator_app, name="coordinator")
+for command in (run, runs, logs, stop, resume, loopback):
+    app.command(command.__name__)(command)
 out = Console()
 err = Console(stderr=True)
 

@@ -12,8 +12,11 @@ from deploy.cli_audit import audit_model
 from deploy.cli_check import check
 from deploy.cli_extract import extract
 from deploy.cli_import import import_export
+from deploy.cli_join import join, renew
 from deploy.cli_ledger import identity, ledger
+from deploy.cli_patches import patches
 from deploy.cli_score import apply, score
+from deploy.cli_site_daemon import backup, doctor, leave, restore, start, status
 from deploy.terminal import fail, say
 
 site_app = typer.Typer(
@@ -35,11 +38,20 @@ site_app.command("withdraw")(withdraw)
 site_app.command("import")(import_export)
 site_app.command("check")(check)
 site_app.command("extract")(extract)
+site_app.command("patches")(patches)
 site_app.command("ledger")(ledger)
 site_app.command("identity")(identity)
+site_app.command("join")(join)
+site_app.command("renew")(renew)
 site_app.command("score")(score)
 site_app.command("apply")(apply)
 site_app.command("audit-model")(audit_model)
+site_app.command("start")(start)
+site_app.command("status")(status)
+site_app.command("doctor")(doctor)
+site_app.command("backup")(backup)
+site_app.command("restore")(restore)
+site_app.command("leave")(leave)
 
 
 @site_app.command("harmonise")

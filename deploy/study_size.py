@@ -81,6 +81,11 @@ def size_in_words(
     study: Study, room: Room, parameters: int, r_squared: float | None, follow_up: FollowUp | None
 ) -> list[tuple[str, str]]:
     """What `--size` says: pairs of a heading and a text, the advice last."""
+    if study.outcome.kind == "horizon":
+        raise HepafedError(
+            "--size: how many patients an event at a horizon takes depends on who will be lost before it, which is not "
+            "worked out here; judge the same study with an outcome of kind: survival"
+        )
     kind: Kind = "survival" if study.outcome.kind == "survival" else "binary"
     training = room.judged(study, APPARENT)
     events, guessed = _events(training)

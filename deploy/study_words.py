@@ -1,7 +1,8 @@
 """A study in plain words: what it asks of the hospitals, and what can be learned about each of them."""
 
 from client.site import SMALLEST_HOSPITAL
-from common.outcomes import BinaryOutcome, MulticlassOutcome, Outcome
+from common.networks.settings import Network
+from common.outcomes import BinaryOutcome, HorizonOutcome, MulticlassOutcome, Outcome
 from common.privacy_plan import is_private
 from common.query import SMALLEST_ROW_SET
 from common.selection import screening_of
@@ -13,6 +14,7 @@ _FITTED = {
     "multinomial": "multinomial regression",
     "ordinal": "proportional-odds regression",
     "cox": "Cox regression",
+    "network": "network",
 }
 
 
@@ -63,10 +65,14 @@ def _outcome(study: Study, outcome: Outcome) -> str:
     if (codes := outcome.event_codes) is not None:
         named = (("event", codes.event), ("competing", codes.competing), ("censored", codes.censored))
         coded = ", ".join(f"{' or '.join(texts)} {meaning}" for meaning, texts in named if texts)
-    return (
-        f"{_named(study, outcome.time)}: days{since}; {_named(study, outcome.event)}: {coded}; "
-        f"risks at {', '.join(map(str, outcome.horizons_months))} months"
-    )
+    if isinstance(outcome, HorizonOutcome):
+        what = (
+            f"the event within {outcome.months} months, or not; patients who were lost before are neither dropped nor "
+            "taken for free of it: others stand for them (inverse probability of censoring)"
+        )
+    else:
+        what = f"risks at {', '.join(map(str, outcome.horizons_months))} months"
+    return f"{_named(study, outcome.time)}: days{since}; {_named(study, outcome.event)}: {coded}; {what}"
 
 
 def _patients(study: Study) -> str:
@@ -147,11 +153,24 @@ def _selection(study: Study) -> str:
 
 def _model(study: Study) -> str:
     model = study.model
+    if study.network is not None:
+        return _network(study.network)
     if model.penalty == "none":
         return f"{_FITTED[model.kind]}, no penalty"
     strength = f"λ = {model.strength:g}" if isinstance(model.strength, float) else "λ by cross-validation"
     share = f", lasso share {model.lasso_share:g}" if model.penalty == "elastic-net" else ""
     return f"{_FITTED[model.kind]}, {model.penalty} penalty, {strength}{share}"
+
+
+def _network(chosen: Network) -> str:
+    layers = " → ".join(map(str, chosen.hidden)) or "no hidden layer"
+    work = f"{chosen.local_steps} steps" if chosen.local_steps else f"{chosen.local_epochs} epochs"
+    stops = ", fewer where the loss on inner folds stops falling" if chosen.early_stopping else ""
+    drawn = "" if chosen.participation == 1 else f", {chosen.participation:.0%} of the hospitals in each"
+    return (
+        f"network ({layers}), {chosen.rounds} rounds of {work} in the hospitals{drawn}{stops}; joined by "
+        f"{chosen.strategy}, every update clipped to norm {chosen.clip:g}"
+    )
 
 
 def _validation(study: Study) -> str:

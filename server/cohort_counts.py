@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from common.errors import StudyStopped
-from common.outcomes import SurvivalOutcome
+from common.outcomes import TimedOutcome
 from common.query import FEWEST_HOSPITALS, SMALLEST_CELL, Total
 from common.splits import FINAL
 from common.study import Study
@@ -37,7 +37,7 @@ def count_cohort(federation: Federation, study: Study, features: tuple[str, ...]
 
 def _steps(study: Study) -> list[str]:
     """The steps of the flow that a study has."""
-    landmark = isinstance(study.outcome, SurvivalOutcome) and study.outcome.landmark_days > 0
+    landmark = isinstance(study.outcome, TimedOutcome) and study.outcome.landmark_days > 0
     return [step for step in FLOW_STEPS if step != "at_landmark" or landmark]
 
 

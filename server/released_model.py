@@ -10,7 +10,7 @@ from common.whole_hospitals import trains
 from server.frozen_model import final_step, frozen_model
 from server.study_run import Finished
 
-LAST = "linear"
+LAST = ("linear", "network")
 
 
 def released_model(finished: Finished) -> ReleasedModel:
@@ -18,7 +18,7 @@ def released_model(finished: Finished) -> ReleasedModel:
     study, steps = finished.study, []
     for view in finished.scoring_steps:
         steps.append(final_step(view))
-        if view.step == LAST:  # after it, models of this study's models' scores
+        if view.step in LAST:  # after it, models of this study's models' scores
             break
     frozen, operating = frozen_model(finished), finished.use.operating.get(APPARENT)
     clinical = {

@@ -14,9 +14,11 @@ from common.variables import INDICATOR
 from common.whole_hospitals import trains
 from server.evaluation.external import external_of, notes_on_external
 from server.evaluation.harmonisation_results import judged_of
+from server.evaluation.horizon_results import horizon_of, notes_on_horizon
 from server.evaluation.hospitals_results import bootstrap_of, heterogeneity_of, name_of, subgroups_of
 from server.evaluation.membership_results import membership_of
 from server.evaluation.models_results import models_of
+from server.evaluation.network_results import model_of_networks, network_of
 from server.evaluation.performance_results import performance_by_class_of, performance_of
 from server.evaluation.selection_results import selection_of
 from server.evaluation.stability_results import stability_of
@@ -62,9 +64,10 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
         "pipeline": _pipeline(finished),
         "harmonisation": judged_of(finished.judged),
         "stability": stability_of(finished.stable),
-        "selection": selection_of(study, finished.selected, finished.splits, finished.models.first.lines),
+        "selection": selection_of(study, finished.selected, finished.splits, finished.models.lines),
         "model": _model(finished),
         "models": models_of(finished),
+        "network": network_of(study, finished.models.networks),
         "performance": performance_of(finished),
         "performance_by_class": performance_by_class_of(finished),
         "external": external_of(finished.external, present.disclosed),
@@ -74,6 +77,7 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
         "subgroups": subgroups_of(study, finished.subgroups),
         "membership": membership_of(finished),
         "survival": survival_of(finished),
+        "horizon": horizon_of(finished),
         "usefulness": usefulness_of(study, finished.use, finished.discrimination),
         "comparisons": comparisons_of(finished.use),
         "parts": parts_of(finished.use),
@@ -87,10 +91,13 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
             *(finished.selected.notes if finished.selected else ()),
             *notes_on_harmonisation(finished),
             *notes_on_dimension(finished),
+            *(finished.models.networks.notes if finished.models.networks else ()),
             *notes_on_folds(finished),
             *notes_on_hospitals(finished),
             *notes_on_external(finished.external),
             *notes_on_survival(finished),
+            *notes_on_horizon(finished),
+            *finished.notes,
         ],
         "versions": {package: version(package) for package in PACKAGES},
         "transport": {"engine": engine, **asdict(transport)},
@@ -219,6 +226,8 @@ def _harmonisation(finished: Finished) -> dict[str, Any]:
 
 
 def _model(finished: Finished) -> dict[str, Any]:
+    if finished.models.networks is not None:
+        return model_of_networks(finished.models.networks)
     columns, fitted, study = finished.prepared.columns, finished.models.first, finished.study
     return {
         "kind": study.model.kind,
@@ -241,8 +250,8 @@ def _model(finished: Finished) -> dict[str, Any]:
 
 
 def _standard_errors(finished: Finished) -> dict[str, float] | None:
-    """Wald errors of the coefficients in their own units; a penalised fit has none that mean anything."""
-    if finished.study.model.penalty != "none":
+    """Wald errors of the coefficients in their own units; a penalised or weighted fit has none that mean anything."""
+    if finished.study.model.penalty != "none" or finished.horizon:
         return None
     prepared, fits = finished.prepared, finished.models.first.optimum
     variance = np.diag(np.linalg.inv(fits.hessian[0]))[fits.family.intercepts :]

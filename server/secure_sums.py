@@ -9,12 +9,13 @@ from common.errors import Code, HospitalLost, StudyStopped
 from common.masking import Asking, Said, Step
 from common.query import Answer, Arrays, Query, Total
 from common.secure_sum.agreement import Agreement
+from common.secure_sum.bounded import bounds_of, from_summed
 from common.secure_sum.encoding import unpack
 from common.secure_sum.fixed_point import Exponents
 from common.secure_sum.refusals import SecureSumRefused
 from common.secure_sum.set_up import SetUp
 from common.secure_sum.total import RoundTotal
-from common.secure_sum.wide import MASKED, from_digits
+from common.secure_sum.wide import MASKED
 from common.wire import Reply
 from server.checkpoint import Exchange
 from server.hospitals import Hospitals, raise_if_lost
@@ -89,7 +90,7 @@ class SecureSums:
             raise_if_lost(
                 {name: wire.answer_from_bytes(reply.packed) for name, reply in revealed.items()}, query.name
             )
-        return from_digits(total.open(reveals))
+        return from_summed(total.open(reveals), bounds_of(query))
 
     def _next_round(self) -> tuple[SetUp, int]:
         if self._set_up is None or self._round == ROUNDS:

@@ -1,5 +1,6 @@
 """A study from roll call to results; every step asks questions, and every total is in the checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from server.evaluation.calibration import Calibration, calibrate
 from server.evaluation.discrimination import Discrimination, discriminate
 from server.evaluation.external import External, judge_external
 from server.evaluation.harmonisation import EXCHANGES, Judged, judge_harmonisation
+from server.evaluation.horizon import Horizon, judge_horizon
 from server.evaluation.leakage import look_for_leaks
 from server.evaluation.membership import Audited, audit
 from server.evaluation.subgroups import Group, judge_subgroups
@@ -30,12 +32,14 @@ from server.federation import Asked, FlowerFederation
 from server.hospitals import Hospitals
 from server.methods.combat import rounds_of
 from server.methods.models import Models, fit_models
+from server.methods.network import fit_networks
 from server.methods.pipeline import Prepared, prepare
 from server.methods.quantiles import column_quantiles
 from server.methods.selection import EXCHANGES as SELECTION_EXCHANGES
 from server.methods.selection import Selected, select_columns
 from server.methods.stability import EXCHANGES as STABILITY_EXCHANGES
 from server.methods.stability import Stable, measure_stability
+from server.methods.weighing import weigh_followed
 from server.progress import Progress
 from server.roll_call import Present, roll_call
 
@@ -71,6 +75,8 @@ class Finished:
     scoring_steps: tuple[View, ...] = ()
     use: Use = field(default_factory=Use)
     survival: Survival | None = None
+    horizon: Horizon | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def apparent(self) -> Discrimination | SurvivalJudged:
@@ -165,16 +171,22 @@ def _conduct(
     if study.selection is not None:
         progress.phase("choose features", SELECTION_EXCHANGES)
     room = Room.of({name: present.disclosed[name] for name in federation.roster})
+    prepared, weighing = weigh_followed(federation, study, prepared, room)
     selected = select_columns(federation, study, prepared, room, len(present.features))
     progress.phase("describe the cohort", 4)
     described, quartiles = _describe_cohort(study, federation, prepared)
-    progress.phase("fit", 8)
-    models = fit_models(federation, study, prepared, selected.active)
+    if study.network is not None:
+        progress.phase("train networks", study.network.rounds)
+        models = fit_networks(federation, study, prepared, selected.active, room, progress)
+    else:
+        progress.phase("fit", 8)
+        models = fit_models(federation, study, prepared, selected.active)
     scores, outer = models.scores, outer_splits_of(study, federation.roster)
     progress.phase("evaluate", 13)
     labels = labels_of(study)
     survival = judge_survival(federation, study, scores, labels) if study.outcome.kind == "survival" else None
-    classes = () if survival else labels
+    horizon = judge_horizon(federation, scores, labels, weighing)
+    classes = () if survival or horizon else labels
     discrimination = discriminate(federation, scores, classes, study.evaluation.thresholds)
     calibration = calibrate(federation, scores, classes)
     audited = audit(federation, study, scores)
@@ -186,11 +198,12 @@ def _conduct(
     copies: dict[str, Any] = {"schemes": list(dict.fromkeys((*labels, *external_labels_of(study))))}
     if prepared.harmonised is not None:
         copies["harmonised"] = prepared.harmonised.view
-    federation.ask("own_copy", view=scores, rows="held_out", parameters=copies)
+    notes = _write_own(federation, "own_copy", scores, copies, {})
     if survival:
         asked = survival.fits.parameters | {"schemes": list(labels)}
-        federation.ask("own_survival", view=scores, rows="held_out", parameters=asked, arrays=survival.fits.arrays)
+        notes += _write_own(federation, "own_survival", scores, asked, survival.fits.arrays)
     return Finished(
+        notes=tuple(notes),
         study=study,
         present=present,
         counted=counted,
@@ -201,8 +214,8 @@ def _conduct(
         quartile_columns=described,
         quartiles=quartiles,
         models=models,
-        discrimination=discrimination,
-        calibration=calibration,
+        discrimination=horizon.discrimination if horizon else discrimination,
+        calibration=horizon.calibration if horizon else calibration,
         record=tuple(federation.record),
         judged=judged,
         harmonising_steps=_harmonising_steps(federation, prepared),
@@ -216,15 +229,30 @@ def _conduct(
         scoring_steps=tuple(reversed(federation.chain(scores))),
         use=use,
         survival=survival,
+        horizon=horizon,
     )
 
 
+def _write_own(
+    federation: FlowerFederation, query: str, scores: str, parameters: dict[str, Any], arrays: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Let every hospital write what stays there; a copy that cannot be written is no reason to lose a result."""
+    try:
+        federation.ask(query, view=scores, rows="held_out", parameters=parameters, arrays=arrays)
+    except HospitalLost as lost:
+        if lost.code not in (Code.BAD_PARAMETERS, Code.INTERNAL):
+            raise
+        return [f"{lost.hospital} could not write its own copies ({query}: {lost.code.value}); its own log says why"]
+    return []
+
+
 def _released(study: Study, models: Models) -> dict[str, Released]:
-    """Every model as fitted to all patients, with its log-likelihood where no penalty was taken off it."""
+    """Every model as fitted to all patients, with its log-likelihood where no penalty or weights stand in its way."""
+    plain = study.model.penalty == "none" and study.outcome.kind != "horizon"
     return {
         name: Released(
             model.fitted.standardised[0] if model.fitted else None,
-            float(model.fitted.optimum.likelihood[0]) if model.fitted and study.model.penalty == "none" else None,
+            float(model.fitted.optimum.likelihood[0]) if model.fitted and plain else None,
         )
         for name, model in models.by_name.items()
     }

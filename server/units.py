@@ -6,7 +6,7 @@ from math import log
 import yaml
 
 from common.errors import StudyStopped
-from common.outcomes import SurvivalOutcome
+from common.outcomes import TimedOutcome
 from common.query import Disclosed
 from common.study import Study
 from common.units import POWERS_OF_TEN, OtherUnit, other_units
@@ -48,7 +48,7 @@ def _middle(others: list[float], own: float) -> float:
 
 def _describe(study: Study, column: str, hospital: str, own: float, others: float) -> str:
     unit = study.variable(column).unit
-    if isinstance(study.outcome, SurvivalOutcome) and column == study.outcome.time:
+    if isinstance(study.outcome, TimedOutcome) and column == study.outcome.time:
         unit = unit or "d"
     text = f"{column}: the median at {hospital} is {own:g}, elsewhere {others:g}{' ' + unit if unit else ''}"
     likely = _likely(column, unit, others / own)

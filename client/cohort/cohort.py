@@ -17,7 +17,7 @@ from client.cohort.survival_times import in_days_since_landmark
 from client.site import Site
 from client.withdrawal import withdrawn
 from common.errors import Code, HospitalError
-from common.outcomes import SurvivalOutcome
+from common.outcomes import TimedOutcome
 from common.query import canonical_json
 from common.study import Study
 
@@ -38,10 +38,10 @@ class Cohort:
     feature_names, features
         The feature columns that the study asks for, in the order of features.csv; patients × features.
     outcome
-        Binary: 0 and 1. Multiclass: the index of the level. Survival: two columns, days since the landmark (time zero
+        Binary: 0 and 1. Multiclass: the index of the level. With times: two columns, days since the landmark (time zero
         where there is none) and event. NaN, one column, where it was not needed.
     competing
-        Survival: who had another event first, after which that one cannot happen; in `outcome` they are censored then.
+        With times: who had another event first, after which that one cannot happen; censored then in `outcome`.
     scanner
         The scanner model, empty where it is not known.
     flow
@@ -118,7 +118,7 @@ class _Reading:
             flow["outcome_known"] = int(chosen.sum())
         chosen = self._within_ranges(chosen, values)
         flow["in_range"] = int(chosen.sum())
-        if self.outcome and isinstance(study.outcome, SurvivalOutcome):
+        if self.outcome and isinstance(study.outcome, TimedOutcome):
             values, competing = in_days_since_landmark(study, study.outcome, values)
             if study.outcome.landmark_days:
                 followed = values[study.outcome.time] > 0

@@ -4,7 +4,7 @@ from client.cohort.csv_file import ID
 from client.cohort.faults import Faults, near_miss, quoted
 from client.cohort.patients_file import PatientsFile
 from common.errors import Code
-from common.outcomes import SurvivalOutcome
+from common.outcomes import TimedOutcome
 from common.study import Study
 from common.variables import Variable
 
@@ -34,7 +34,7 @@ def variables_as_read(study: Study, outcome: list[str]) -> dict[str, Variable]:
 def _variable_as_read(study: Study, column: str) -> Variable:
     """A survival time is a number from 0 on, of days unless the study says otherwise."""
     variable = study.variable(column)
-    if not isinstance(study.outcome, SurvivalOutcome) or column != study.outcome.time:
+    if not isinstance(study.outcome, TimedOutcome) or column != study.outcome.time:
         return variable
     low, high = variable.range or (0.0, float("inf"))
     return variable.model_copy(update={"unit": variable.unit or "d", "range": (max(low, 0.0), high)})

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from common.outcomes import SurvivalOutcome
+from common.outcomes import TimedOutcome
 from common.study import Study
 
 
 def in_days_since_landmark(
-    study: Study, outcome: SurvivalOutcome, values: dict[str, np.ndarray]
+    study: Study, outcome: TimedOutcome, values: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The columns with time and event replaced, and a mask of the patients whose competing event came first."""
     time = values[outcome.time] * outcome.days_a_unit(study.variables) - outcome.landmark_days

@@ -22,7 +22,7 @@ def check_cells(rows: Rows, asked: Any, declared: Declared) -> None:
 def check_own_cells(rows: Rows) -> None:
     """The same for the classes and every two-valued column, where all sums could be told to be this hospital's."""
     least = rows.site.file.policy.minimum_cell
-    _, classes = np.unique(rows.members.strata, return_counts=True)
+    _, classes = np.unique(rows.members.classes, return_counts=True)
     if classes.min() < least:
         raise _small(rows, f"an outcome of {classes.min()} patients", least)
     if rows.query.view is None:

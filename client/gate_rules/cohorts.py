@@ -12,6 +12,9 @@ from common.errors import Code, HospitalError
 from common.query import canonical_json
 from common.study import Study
 
+COMPETING = 2.0
+"""In place of 0 and 1; patients without a competing event keep the digest that they have in studies without any."""
+
 
 def check_withdrawals(site: Site, memory: Memory, study: Study) -> None:
     """Suspend a study whose frozen cohort held a patient who has withdrawn since."""
@@ -53,8 +56,9 @@ def keep_cohort(memory: Memory, study: Study, cohort: Cohort) -> None:
 
 
 def patients_of(cohort: Cohort) -> dict[str, str]:
-    """Every patient, with a digest of what the study looks at."""
-    outcome = cohort.outcome if cohort.outcome.ndim == 2 else cohort.outcome[:, None]
+    """Every patient, with a digest of what the study looks at; a competing event is another end than being lost."""
+    outcome = np.array(cohort.outcome if cohort.outcome.ndim == 2 else cohort.outcome[:, None])
+    outcome[cohort.competing, -1] = COMPETING
     table = np.column_stack([*cohort.columns.values(), cohort.features, outcome])
     table = np.where(np.isnan(table), np.nan, table) + 0.0
     return {p: hashlib.sha256(row.tobytes()).hexdigest() for p, row in zip(cohort.ids, table, strict=True)}

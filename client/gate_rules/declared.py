@@ -13,6 +13,7 @@ import numpy as np
 from client.queries.registry import Parameters
 from client.rows import Rows
 from common.errors import Code, HospitalError
+from common.outcomes import needed_for_classes
 from common.privacy_plan import times_of
 from common.study import Study
 from common.variables import INDICATOR
@@ -58,6 +59,8 @@ class Declared:
     vectors
         It asks problems, each at coefficients of its own: every one counts towards the third of the patients that
         may be asked of a split. Otherwise a question counts 1.
+    rounds
+        It asks a round of training by its number, each once; the arrays of a round are large, and are not remembered.
     """
 
     width: Callable[[Rows, Any, int], int] = _no_products
@@ -67,6 +70,7 @@ class Declared:
     known: Callable[[Rows, Any], list[tuple[str, ...]]] = _none_known
     cells: Callable[[Rows, Any], Iterator[np.ndarray]] = _no_cells
     vectors: bool = False
+    rounds: bool = False
 
 
 def declared(name: str) -> Declared:
@@ -141,6 +145,11 @@ def _each_feature_known(rows: Rows, asked: Any) -> list[tuple[str, ...]]:
     return [(), *((name,) for name in _names(rows, asked.incomplete))]
 
 
+def _outcome_known(rows: Rows, _: Any) -> list[tuple[str, ...]]:
+    """At a horizon, sums of classes are over those of whom it is known; whoever is not counts as a gap there."""
+    return [needed_for_classes(rows.study.outcome)]
+
+
 def _patients_by_level(rows: Rows, asked: Any) -> Iterator[np.ndarray]:
     codes = rows.members.levels(asked.variable)
     for _, chosen in rows.chosen():
@@ -165,6 +174,10 @@ def _iterations(_: Study) -> int:
     return ITERATIONS
 
 
+def _rounds(study: Study) -> int:
+    return study.network.rounds if study.network is not None else 0
+
+
 def _times(number: int) -> Callable[[Study], int]:
     return lambda _: number
 
@@ -177,7 +190,9 @@ _SCREENING = Declared(
 _ALIKE = Declared(_named_columns, times=_times(12), one_view=True)
 _CLASSIFIER = Declared(width=_classifier_columns, both_sides=True)
 _LEARNT = Declared(width=_phases, times=_habitat_iterations)
-_FIT = Declared(width=_widest_problem, times=_times(3 * ITERATIONS), one_view=True, vectors=True)
+_FIT = Declared(
+    width=_widest_problem, times=_times(3 * ITERATIONS), one_view=True, vectors=True, known=_outcome_known
+)
 
 DECLARED: Mapping[str, Declared] = {
     "roll_call": Declared(),
@@ -205,6 +220,7 @@ DECLARED: Mapping[str, Declared] = {
     "multinomial": _FIT,
     "ordinal": _FIT,
     "cox": _FIT,
+    "train_network": Declared(times=_rounds, one_view=True, vectors=True, known=_outcome_known, rounds=True),
     "cox_cells": Declared(times=_times(6), one_view=True),
     "cox_risk_sets": Declared(times=_iterations, one_view=True, vectors=True),
     "cox_curvature": Declared(
@@ -213,8 +229,8 @@ DECLARED: Mapping[str, Declared] = {
         one_view=True,
         vectors=True,
     ),
-    "tuning": Declared(one_view=True),
-    "recalibration": Declared(width=lambda *_: 1, times=_iterations, one_view=True),
+    "tuning": Declared(one_view=True, known=_outcome_known),
+    "recalibration": Declared(width=lambda *_: 1, times=_iterations, one_view=True, known=_outcome_known),
     "class_sums": _SCREENING,
     "class_histograms": _SCREENING,
     "cox_scores": _SCREENING,
@@ -240,6 +256,8 @@ DECLARED: Mapping[str, Declared] = {
     "private_histograms": Declared(one_view=True),
     "exits": Declared(),
     "survival_counts": Declared(),
+    "censoring": Declared(),
+    "horizon_predictions": Declared(one_view=True, known=_outcome_known),
     "survival_order": Declared(one_view=True),
     "training_risk": Declared(times=lambda study: 4 * len(study.models()), one_view=True),
     "baseline_hazard": Declared(times=lambda study: len(study.models()), one_view=True),

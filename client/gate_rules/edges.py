@@ -22,7 +22,7 @@ FEWEST_ALLOWED = 16
 """Four edges and three for each of four narrowings: three quantiles of any column take no more."""
 CLOSEST = 1e-3
 """Of this hospital's own standard deviation, shared out among all patients."""
-SURVIVAL = ("survival_order", "survival_risk")
+WITH_TIMES = ("survival_order", "survival_risk", "horizon_predictions")
 WHOLE = 1.0
 """No probability lies above: an edge there makes no bin."""
 
@@ -30,7 +30,7 @@ WHOLE = 1.0
 def check_edges(rows: Rows, earlier: list[Earlier], room: Room) -> None:
     """Refuse edges that are too many, too close, or new where the outcome is looked at."""
     check_cells_of_time(rows, room)
-    if rows.query.name in ("discrimination", "bootstrap", "training_classes", "placement_products", *SURVIVAL):
+    if rows.query.name in ("discrimination", "bootstrap", "training_classes", "placement_products", *WITH_TIMES):
         _check_fixed(rows, earlier, room)
     elif rows.query.name == "threshold_classes":
         _check_cuts(rows, earlier)

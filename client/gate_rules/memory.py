@@ -92,8 +92,16 @@ class Memory:
                 judge(view, place, [(row[1], row[2]) for row in rows])
                 execute("INSERT INTO gate_views VALUES (?, ?, ?, ?, ?)", *where, view.hash, view.step, place)
 
-    def let_question_through(self, query: Query, roster: str, judge: Callable[[list[Earlier], int], None]) -> None:
-        """Note a question, judged beside the earlier ones of its name and the number of all; a known one passes."""
+    def let_question_through(
+        self, query: Query, roster: str, judge: Callable[[list[Earlier], int], None], *, with_arrays: bool = True
+    ) -> None:
+        """Note a question, judged beside the earlier ones of its name and the number of all; a known one passes.
+
+        Parameters
+        ----------
+        with_arrays
+            Whether later questions are held against this one's arrays.
+        """
         with self._store.transaction() as execute:
             same = "SELECT 1 FROM gate_questions WHERE question = ? AND roster = ?"
             if execute(same, query.question, roster).fetchone():
@@ -117,7 +125,7 @@ class Memory:
                 query.view,
                 canonical_json(list(query.splits)),
                 canonical_json(dict(query.parameters)),
-                pack_arrays(query.arrays),
+                pack_arrays(query.arrays if with_arrays else {}),
             )
 
     def unlocked(self) -> list[Unlocked]:
@@ -197,6 +205,7 @@ EDGES_FIXED_BY = {
     "bootstrap": "score_counts",
     "survival_order": "score_counts",
     "survival_risk": "score_counts",
+    "horizon_predictions": "score_counts",
 }
 """Bins that look at the outcome take edges that were asked before without it."""
 

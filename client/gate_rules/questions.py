@@ -36,6 +36,8 @@ def questions_of(study: Study) -> tuple[str, ...]:
 def _fitting(study: Study) -> list[str]:
     """The steps of fitting the study's family of models."""
     chosen = study.model
+    if chosen.kind == "network":
+        return ["train_network"]
     shared = chosen.kind == "cox" and chosen.baseline == "shared"
     asked: list[str] = ["cox_cells", "cox_risk_sets", "cox_curvature"] if shared else [chosen.kind]
     return [*asked, "tuning"] if chosen.strength == "cross-validated" else asked
@@ -43,6 +45,8 @@ def _fitting(study: Study) -> list[str]:
 
 def _judging(study: Study) -> list[str]:
     """How predictions are held against what happened."""
+    if study.outcome.kind == "horizon":
+        return ["exits", "survival_counts", "censoring", "horizon_predictions", "recalibration"]
     if study.outcome.kind != "survival":
         return ["discrimination", "recalibration"]
     return [
@@ -58,8 +62,8 @@ def _judging(study: Study) -> list[str]:
 
 def _comparing(study: Study) -> list[str]:
     """What predictions are made of, how they classify at a threshold, and models side by side."""
-    asked = ["parts"] if study.lines() == 1 else []
-    if study.outcome.kind != "survival":
+    asked = ["parts"] if study.lines() == 1 and study.model.kind != "network" else []
+    if study.outcome.kind not in ("survival", "horizon"):
         asked += ["training_classes", "threshold_classes"]
         asked += ["paired_predictions", "placement_products"] if study.compare else []
     return asked

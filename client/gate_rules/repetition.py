@@ -29,6 +29,8 @@ STEPS: dict[str, Callable[[Study], int]] = {
     "select": lambda _: 1,
     "bound": lambda _: 1,
     "scale": lambda _: 3,
+    "weigh": lambda _: 1,
+    "network": lambda _: 1,
     "linear": lambda _: 1,
     "stack": lambda _: 1,
     "blend": lambda _: 1,
@@ -81,14 +83,27 @@ def check_repetition(
     # A model of scores is fitted like the others, on another view.
     if declared.one_view and len(views) > 1 + (declared.vectors and rows.study.stacks()):
         raise HospitalError(Code.SECOND_VIEW, f"query {query.name!r}: it was asked through another view before")
+    if declared.rounds:
+        _check_round(query, same)
     if declared.vectors:
         _check_vectors(query, same, third)
     check_grid(query, same)
+    if declared.rounds:  # neighbouring rounds are alike once training has settled
+        return
     near = sum(_nearly(query, asked) for asked in same)
     if near >= MOST_NEAR:
         raise HospitalError(
             Code.NEARLY_ASKED,
             f"query {query.name!r}: {near} questions that differ by less than {HAIR:g} were answered",
+        )
+
+
+def _check_round(query: Query, same: list[Earlier]) -> None:
+    """A round is asked once: from other weights it would be a question that the study does not ask."""
+    number = query.parameters["round"]
+    if any(asked.parameters["round"] == number for asked in same):
+        raise HospitalError(
+            Code.NEARLY_ASKED, f"query {query.name!r}: round {number} was answered before, from other weights"
         )
 
 

@@ -54,7 +54,7 @@ def check_row_sets(rows: Rows, asked: Any, declared: Declared, room: Room) -> He
 
 def check_alone(rows: Rows, columns: int) -> None:
     """Refuse sums that could be told to be this hospital's own where it has too few patients for them."""
-    patients = len(rows.cohort.ids)
+    patients = len(rows.members.classes)
     least = max(rows.site.floor, rows.site.file.policy.patients_per_column * (columns + 1))
     if patients < least:
         raise HospitalError(

@@ -37,6 +37,11 @@ def _by_time(rows: Rows, room: Room) -> tuple[int, int]:
     return _months(rows), room.patients // SMALLEST_CELL
 
 
+def _by_training_set(rows: Rows, room: Room) -> tuple[int, int]:
+    fewest = min(room.fewest(rows.study, split, training=True) for split in rows.query.splits)
+    return _months(rows), fewest // SMALLEST_CELL
+
+
 def _by_group(rows: Rows, room: Room) -> tuple[int, int]:
     groups = rows.query.arrays["cuts"].shape[2] + 1
     if groups > MOST_GROUPS:
@@ -51,6 +56,7 @@ def _by_score(rows: Rows, room: Room) -> tuple[int, int]:
 
 CELLS: Mapping[str, Callable[[Rows, Room], tuple[int, int]]] = {
     "survival_counts": _by_time,
+    "censoring": _by_training_set,
     "baseline_hazard": _by_time,
     "survival_order": _by_score,
     "survival_risk": _by_group,

@@ -8,6 +8,9 @@ from client.rows import Rows
 from common.errors import Code, HospitalError
 from common.query import Answer
 
+SMALLEST_RISK = 1e-100
+"""Of the highest risk of a hospital: what lies below it, summed over a risk set, is rounding."""
+
 
 def length(columns: int) -> int:
     """A slope a column: the baseline is the hospital's own and is never estimated."""
@@ -61,7 +64,7 @@ def efron(
     at = np.repeat(np.arange(len(times)), count)
     share = (np.arange(len(at)) - np.repeat(np.cumsum(count) - count, count)) / count[at]
     left = s0[at] - share * d0[at]
-    if left.min() <= 0:
+    if left.min() < SMALLEST_RISK:
         raise HospitalError(Code.BAD_PARAMETERS, "the coefficients put risks further apart than numbers can hold")
     mean = (s1[at] - share[:, None] * d1[at]) / left[:, None]
     likelihood = float(linear[outcome[:, 1] == 1].sum() - (np.log(left) + highest).sum())

@@ -77,11 +77,13 @@ def auc_and_variance(score: np.ndarray, outcome: np.ndarray) -> tuple[float, flo
     return value, variance
 
 
-def own_calibration(score: np.ndarray, outcome: np.ndarray) -> tuple[float, float] | None:
+def own_calibration(
+    score: np.ndarray, outcome: np.ndarray, weight: np.ndarray | None = None
+) -> tuple[float, float] | None:
     """Slope and intercept of this hospital's own predictions; None where they cannot be estimated."""
     if np.ptp(score) == 0:
         return None
-    fit = LogisticRegression(C=np.inf, tol=1e-9, max_iter=200).fit(score[:, None], outcome)
+    fit = LogisticRegression(C=np.inf, tol=1e-9, max_iter=200).fit(score[:, None], outcome, weight)
     slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
     if abs(slope) > 20 or abs(intercept) > 20:
         return None

@@ -78,12 +78,19 @@ class Problems(Coefficients):
 
 @dataclass(frozen=True)
 class One:
-    """One problem at this hospital: the columns that take part, the outcome, the coefficients of this problem."""
+    """One problem at this hospital: the columns that take part, the outcome, the coefficients of this problem.
+
+    Parameters
+    ----------
+    weight
+        For how many patients each one stands; None: for itself.
+    """
 
     matrix: np.ndarray
     outcome: np.ndarray
     beta: np.ndarray
     curved: bool
+    weight: np.ndarray | None = None
 
 
 Contribution = tuple[float, np.ndarray, np.ndarray]
@@ -99,7 +106,7 @@ def each(rows: Rows, asked: Coefficients, length: Callable[[int], int]) -> Itera
         How many coefficients a problem of so many columns has.
     """
     curved = set(asked.curved) if isinstance(asked, Problems) else set()
-    for split, (matrix, outcome) in enumerate(rows.tables()):
+    for split, (matrix, outcome, weight) in enumerate(rows.weighted_tables()):
         chosen: dict[tuple[int, ...], np.ndarray] = {}
         for k in (k for k, of in enumerate(asked.of) if of == split):
             columns = asked.columns[k]
@@ -112,7 +119,7 @@ def each(rows: Rows, asked: Coefficients, length: Callable[[int], int]) -> Itera
                     f"query {rows.query.name!r}: problem {k} has {own} coefficients; beta has "
                     f"{asked.beta.shape[1]}, and 0 is expected beyond a problem's own",
                 )
-            yield k, One(chosen[columns], outcome, asked.beta[k, :own], k in curved)
+            yield k, One(chosen[columns], outcome, asked.beta[k, :own], k in curved, weight)
 
 
 def sums_of(

@@ -72,7 +72,8 @@ def score_counts(rows: Rows, parameters: ScoreCounts) -> Answer:
     classes = np.zeros((len(parameters.schemes), 2))
     for index, scheme in enumerate(parameters.schemes):
         score, outcome = rows.probabilities(scheme)
-        below[index] = np.searchsorted(np.sort(score), parameters.edges[index], side="right")
         happened = outcome if outcome.ndim == 1 else outcome[:, 1]
+        known = np.sort(score[~np.isnan(happened)])
+        below[index] = np.searchsorted(known, parameters.edges[index], side="right")
         classes[index] = [(happened == 0).sum(), (happened == 1).sum()]
     return Answer(sums={"below": below, "classes": classes})

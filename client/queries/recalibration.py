@@ -31,12 +31,15 @@ class Recalibration(Parameters):
     leaves="Log-likelihood, gradient and second derivatives of the two-number recalibration of the predictions.",
 )
 def recalibration(rows: Rows, parameters: Recalibration) -> Answer:
-    """The sums of a logistic regression on [1, held-out linear predictor], for every scheme."""
+    """The (weighted) sums of a logistic regression on [1, held-out linear predictor], for every scheme."""
     schemes = len(parameters.schemes)
     likelihood, gradient, hessian = np.zeros(schemes), np.zeros((schemes, 2)), np.zeros((schemes, 3))
     for index, (scheme, beta) in enumerate(zip(parameters.schemes, parameters.beta, strict=True)):
         score, outcome = rows.scores(scheme)
+        weight = rows.weights(scheme)
+        if weight is not None:
+            score, outcome, weight = (values[weight > 0] for values in (score, outcome, weight))
         design = np.column_stack([np.ones(len(score)), score])
-        likelihood[index], gradient[index], curvature = logistic_sums(rows, design, outcome, beta)
+        likelihood[index], gradient[index], curvature = logistic_sums(rows, design, outcome, beta, prior=weight)
         hessian[index] = curvature[np.triu_indices(2)]
     return Answer(sums={"likelihood": likelihood, "gradient": gradient, "hessian": hessian})

@@ -10,7 +10,7 @@ import numpy as np
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.errors import Code, HospitalError
-from common.outcomes import SurvivalOutcome
+from common.outcomes import HorizonOutcome, TimedOutcome
 from common.privacy_plan import is_private
 from common.query import (
     MOST_SCANNERS,
@@ -103,10 +103,12 @@ def _events(rows: Rows) -> int | None:
 
 
 def _missing(rows: Rows) -> dict[str, int]:
-    """Missing values of every predictor column that has five or more."""
+    """Missing values of every predictor column, and of an outcome at a horizon, that has five or more."""
     cohort = rows.cohort
     counts = {name: int(np.isnan(cohort.columns[name]).sum()) for name in rows.study.predictors.clinical}
     counts |= dict(zip(cohort.feature_names, np.isnan(cohort.features).sum(axis=0).tolist(), strict=True))
+    if isinstance(rows.study.outcome, HorizonOutcome):  # whoever was lost before takes no part in a sum of classes
+        counts[rows.study.outcome.event] = len(cohort.ids) - len(rows.members.classes)
     return {name: count for name, count in counts.items() if count >= SMALLEST_CELL}
 
 
@@ -114,7 +116,7 @@ def _medians(rows: Rows) -> dict[str, float]:
     """Medians of the numeric clinical columns, two significant digits, of ten known values and more."""
     numeric = [n for n in rows.study.predictors.clinical if rows.study.variable(n).type in ("number", "integer")]
     columns = {name: rows.cohort.columns[name] for name in numeric}
-    if isinstance(rows.study.outcome, SurvivalOutcome):
+    if isinstance(rows.study.outcome, TimedOutcome):
         days = rows.study.outcome.days_a_unit(rows.study.variables)
         columns[rows.study.outcome.time] = rows.cohort.outcome[:, 0] / days
     medians = {}

@@ -9,6 +9,7 @@ from pydantic import Field
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.errors import Code, HospitalError
+from common.outcomes import TimedOutcome
 from common.query import Answer
 from common.study import Study
 from harmonization.kruskal import bins, histogram_sums
@@ -68,8 +69,8 @@ def class_histograms(rows: Rows, asked: Histogrammed) -> Answer:
 )
 def cox_scores(rows: Rows, _: Everywhere) -> Answer:
     """U = Σ over events of x − mean at risk, V = Σ of the variance at risk, within this hospital."""
-    if rows.study.outcome.kind != "survival":
-        raise HospitalError(Code.BAD_PARAMETERS, "cox_scores: the study has no survival outcome")
+    if not isinstance(rows.study.outcome, TimedOutcome):
+        raise HospitalError(Code.BAD_PARAMETERS, "cox_scores: the study has no times to an event")
     found = [score_at_zero(matrix, outcome[:, 0], outcome[:, 1] == 1) for matrix, outcome in rows.tables()]
     return Answer(
         sums={
@@ -99,8 +100,8 @@ def score_at_zero(matrix: np.ndarray, time: np.ndarray, event: np.ndarray) -> tu
 
 def number_of_classes(study: Study) -> int:
     """How many classes the outcome has."""
-    if study.outcome.kind == "survival":
-        raise HospitalError(Code.BAD_PARAMETERS, "a survival outcome has no classes")
+    if isinstance(study.outcome, TimedOutcome):
+        raise HospitalError(Code.BAD_PARAMETERS, "a time to an event has no classes without weights")
     if study.outcome.kind != "multiclass":
         return 2
     return len(study.variable(study.outcome_columns()[-1]).levels or [])

@@ -11,11 +11,8 @@ from client.queries.quantiles import few_and_ascending
 from client.queries.registry import Parameters, Schemes, bounded_array, query
 from client.rows import Rows
 from common.concordance import pairs_in_table
-from common.months import cell_of, in_days, on_grid
+from common.months import SMALLEST_FOLLOWED, cell_of, in_days, on_grid
 from common.query import SMALLEST_CLASS_FOR_OWN_AUC, Answer, Disclosed
-
-SMALLEST_FOLLOWED = 0.05
-"""Nobody stands for more than twenty patients."""
 
 
 class Censoring(Parameters):

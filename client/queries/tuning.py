@@ -62,8 +62,12 @@ def tuning(rows: Rows, parameters: Tuning) -> Answer:
         if len(beta) < own or beta[own:].any():
             raise HospitalError(Code.BAD_PARAMETERS, f"query 'tuning': problem {k} has {own} coefficients")
         matrix = rows.views.matrix(str(rows.query.view), split)[: len(rows.cohort.ids), list(columns)]
-        outer = rows.members.training(split.partition(INNER)[0])
-        for chosen, sign in ((outer, 1.0), (rows.members.training(split), -1.0)):
-            one = One(matrix[chosen], rows.cohort.outcome[chosen], beta[:own], False)
+        outer, known = rows.members.training(split.partition(INNER)[0]), rows.known(split)
+        for training, sign in ((outer, 1.0), (rows.members.training(split), -1.0)):
+            if known is None:
+                one = One(matrix[training], rows.cohort.outcome[training], beta[:own], False)
+            else:
+                chosen = training & known.there
+                one = One(matrix[chosen], known.outcome[chosen], beta[:own], False, known.weight[chosen])
             found[parameters.criterion[k]] += sign * contribution(rows, one)[0]
     return Answer(sums={"likelihood": found})

@@ -69,9 +69,9 @@ def add_pooled_and_alone(simulation: "Simulation") -> None:
 
 
 def pooled_and_alone(simulation: "Simulation", results: dict[str, Any]) -> dict[str, Any] | None:
-    """Figures of the pooled model and of hospitals' own; None where there are no folds, or several classes."""
+    """Figures of the pooled model and of hospitals' own; None where there are no folds, several classes, or weights."""
     study = simulation.study
-    if study.outcome.kind == "multiclass" or not study.validation.folds:
+    if study.outcome.kind in ("multiclass", "horizon") or not study.validation.folds:
         return None
     names = [name for name, site in results["sites"].items() if site["in_final_roster"] and trains(study, name)]
     tables = [_table(simulation, name) for name in names]

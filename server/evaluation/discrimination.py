@@ -102,7 +102,7 @@ def _judge(total: Total, k: int, scheme: str, edges: np.ndarray) -> Discriminati
         else NOT_ESTIMABLE,
         by_site={name: _own_auc(figures, scheme) for name, figures in own.items()},
         calibration_by_site={name: figures.calibration.get(scheme) for name, figures in own.items()},
-        roc=_roc(positive, negative),
+        roc=roc_points(positive, negative),
         curve=[
             (float(p / n), float(e / n), int(n))
             for p, e, n in zip(*_grouped(predicted, positive, negative), strict=True)
@@ -151,7 +151,7 @@ def _own_auc(figures: Disclosed, scheme: str) -> Estimate:
     return Estimate.normal(*figures.auc[scheme]) if scheme in figures.auc else NOT_ESTIMABLE
 
 
-def _roc(positive: np.ndarray, negative: np.ndarray) -> list[tuple[float, float]]:
+def roc_points(positive: np.ndarray, negative: np.ndarray) -> list[tuple[float, float]]:
     """Points (1 − specificity, sensitivity) at the bins' edges, from (0, 0) to (1, 1)."""
     sensitivity = np.concatenate([[0.0], np.cumsum(positive[::-1])]) / max(positive.sum(), 1)
     false_alarms = np.concatenate([[0.0], np.cumsum(negative[::-1])]) / max(negative.sum(), 1)

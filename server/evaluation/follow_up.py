@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.outcomes import SurvivalOutcome
+from common.outcomes import HorizonOutcome, SurvivalOutcome
 from common.query import SMALLEST_DIFFERENCE
 from common.splits import FINAL
 from server.evaluation.survival_cells import cells_of
@@ -36,7 +36,7 @@ class FollowUp:
     horizons: tuple[int, ...]
 
 
-def follow_up(federation: Federation, outcome: SurvivalOutcome) -> FollowUp:
+def follow_up(federation: Federation, outcome: SurvivalOutcome | HorizonOutcome) -> FollowUp:
     """Cells of months from exits alone, then what happened in them."""
     exits = federation.ask("exits", splits=(FINAL,)).sums["exits"]
     months = cells_of(exits, outcome.horizons_months)

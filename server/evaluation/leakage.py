@@ -71,6 +71,6 @@ def suspicious_names(study: Study) -> list[str]:
         said.append(
             f"{outcome.column}: called like an event within a time. Patients who were not followed for so long and had "
             "no event are neither 0 nor to be dropped: both shift the rate (0.38 and 0.59 where Kaplan–Meier says "
-            "0.47, measured). Take an outcome of kind survival, with time and event"
+            "0.47, measured). Take an outcome of kind horizon, or survival, with time and event"
         )
     return said

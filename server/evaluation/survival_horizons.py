@@ -43,23 +43,30 @@ def _at(month: int, h: int, order: Arrays, risk: Arrays, free: float) -> AtHoriz
         cases=round(float(order["case_counts"][h].sum())),
         followed=round(float(order["controls"][h].sum())),
         auc=weighted_auc(
-            order["cases"][h], order["case_squares"][h], order["controls"][h], order["horizon_within"][h]
+            (order["cases"][h], order["case_squares"][h]),
+            (order["controls"][h], order["controls"][h]),
+            order["horizon_within"][h],
         ),
         auc_within=float(won / pairs) if pairs else None,
         brier=float(risk["squared_error"][h]) / n,
         brier_reference=float(had.sum() * free**2 + had_not.sum() * (1 - free) ** 2) / n,
         observed=float(had.sum() / (had.sum() + had_not.sum())),
         expected=float(predicted.sum() / n),
-        curve=_curve(patients, predicted, had, had_not),
+        curve=weighted_curve(patients, predicted, had, had_not),
     )
 
 
-def weighted_auc(cases: np.ndarray, squares: np.ndarray, controls: np.ndarray, within: np.ndarray) -> Estimate:
-    """The share of (weighted case, control) pairs in which the case scores higher.
+Weighted = tuple[np.ndarray, np.ndarray]
+"""Σ of weights and Σ of their squares by bin."""
+
+
+def weighted_auc(of_cases: Weighted, of_controls: Weighted, within: np.ndarray) -> Estimate:
+    """The share of weighted (case, control) pairs in which the case scores higher.
 
     Pairs within a hospital are known exactly; of two hospitals' pairs, those of one bin are taken to be won as often as
     within hospitals. The error is DeLong's with weights taken as known.
     """
+    (cases, squares), (controls, control_squares) = of_cases, of_controls
     weight, n = float(cases.sum()), float(controls.sum())
     if not weight or not n:
         return NOT_ESTIMABLE
@@ -71,11 +78,11 @@ def weighted_auc(cases: np.ndarray, squares: np.ndarray, controls: np.ndarray, w
     won = own_won + float(cases @ lower) - own_sure + (tied - own_tied) * of_tied
     value = float(np.clip(won / (weight * n), 0.0, 1.0))
     variance = float(squares @ (of_case - value) ** 2) / weight**2
-    variance += float(controls @ (of_control - value) ** 2) / n**2
+    variance += float(control_squares @ (of_control - value) ** 2) / n**2
     return Estimate.normal(value, float(np.sqrt(variance)))
 
 
-def _curve(
+def weighted_curve(
     patients: np.ndarray, predicted: np.ndarray, had: np.ndarray, had_not: np.ndarray
 ) -> list[tuple[float, float, int]]:
     """Neighbouring bins merged into at most five groups: mean predicted risk, observed risk, patients."""

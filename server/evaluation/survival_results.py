@@ -32,7 +32,7 @@ def survival_of(finished: Finished) -> dict[str, Any] | None:
             "risk_groups": outcome.risk_groups,
             "time_zero": finished.study.variable(outcome.time).time_zero,
         },
-        "follow_up": _follow_up(found.follow_up),
+        "follow_up": follow_up_of(found.follow_up),
         "baseline": {
             model: {str(month): hazard for month, hazard in hazards.items()}
             for model, hazards in found.baseline.items()
@@ -66,7 +66,8 @@ def notes_on_survival(finished: Finished) -> list[str]:
     return notes
 
 
-def _follow_up(found: FollowUp) -> dict[str, Any]:
+def follow_up_of(found: FollowUp) -> dict[str, Any]:
+    """What happened to the cohort, without any model."""
     return {
         "months": list(found.months),
         "event_free": _curve(found.event_free),

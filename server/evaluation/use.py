@@ -23,7 +23,7 @@ class Released:
     Parameters
     ----------
     coefficients
-        On the standardised columns, the intercept first; None for a model of other models' scores.
+        On the standardised columns, the intercept first; None for a model of other models' scores, and a network.
     likelihood
         Its log-likelihood; None where the fit was penalised, so that no likelihood ratio means anything.
     """
@@ -67,7 +67,7 @@ def judge_use(
         operating=judge_thresholds(federation, view, splits, found, study.evaluation) if found else {},
         compared=compare(federation, view, found, pairs_of(tuple(found))),
         likelihood_ratios=_likelihood_ratios(prepared, models),
-        parts=share_parts(federation, study, prepared, linear) if study.lines() == 1 else {},
+        parts=share_parts(federation, study, prepared, linear) if linear and study.lines() == 1 else {},
     )
 
 

@@ -19,7 +19,7 @@ SHARES = ("sensitivity", "specificity", "positive_value", "negative_value")
 
 def usefulness_of(study: Study, use: Use, found: Mapping[str, Discrimination]) -> dict[str, Any] | None:
     """One entry a scheme, model and class; repeats are averaged, and curves are of the first one."""
-    if not found:
+    if not use.operating:
         return None
     return {
         "thresholds": list(study.evaluation.thresholds),

@@ -7,6 +7,7 @@ tuning and the second fit where there are such.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from server.methods.pipeline import Prepared, design_columns
 from server.methods.problems import Fits, Problem, fit_problems
 from server.methods.tuning import tune
 
+if TYPE_CHECKING:
+    from server.methods.network import Networks
+
 
 @dataclass(frozen=True)
 class OneModel:
@@ -29,7 +33,7 @@ class OneModel:
     columns
         Outer splits × columns: what it looked at.
     fitted
-        None for a model of scores.
+        None for a model of scores, and for a network.
     strength
         λ in every outer split.
     weights
@@ -45,10 +49,16 @@ class OneModel:
 
 @dataclass(frozen=True)
 class Models:
-    """The study's models by name ('' is the first), and the view to their linear predictors."""
+    """The study's models by name ('' is the first), the view to their linear predictors, and networks' training."""
 
     by_name: dict[str, OneModel]
     scores: str
+    networks: "Networks | None" = None
+
+    @property
+    def lines(self) -> np.ndarray:
+        """Outer splits × linear predictors × (1 + columns): of the first model; a network has none."""
+        return np.zeros((len(self.by_name[""].columns), 0, 0)) if self.networks is not None else self.first.lines
 
     @property
     def first(self) -> Fitted:
@@ -68,7 +78,7 @@ def fit_models(federation: Federation, study: Study, prepared: Prepared, active:
         Splits × columns: what selection left.
     """
     outer = tuple(split for split in federation.splits if INNER not in split)
-    masks = _masks(study, prepared, active)
+    masks = columns_of_models(study, prepared, active)
     problems = [_problem(federation, mask, split) for mask in masks.values() for split in outer]
     strengths = _strengths(federation, study, prepared, problems, masks)
     fits = fit(federation, study, prepared, problems, strengths)
@@ -85,7 +95,7 @@ def fit_models(federation: Federation, study: Study, prepared: Prepared, active:
     return _with_stacks(federation, study, prepared, models, masks, outer)
 
 
-def _masks(study: Study, prepared: Prepared, active: np.ndarray) -> dict[str, np.ndarray]:
+def columns_of_models(study: Study, prepared: Prepared, active: np.ndarray) -> dict[str, np.ndarray]:
     """What every model of columns looks at: splits × columns."""
     features = set(prepared.columns[len(design_columns(study, ())) :])
     masks = {"": active & prepared.used}

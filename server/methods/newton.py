@@ -16,6 +16,8 @@ from server.methods.sparse import corner_step
 Sums = tuple[np.ndarray, Sequence[np.ndarray], Sequence[np.ndarray]]
 """Σℓ, gradients and negative second derivatives of the problems that were asked."""
 TOLERANCE = 1e-11
+LAST_STEP = 1e-7
+"""A step that is so short is taken without asking again: what it leaves is its square."""
 MAXIMUM_ROUNDS = 60
 SEPARATED_BEYOND = 30.0
 """On standardised columns, no finite optimum of a medical model lies this far out."""
@@ -74,7 +76,9 @@ class _Climb:
         step = self._best_step()
         longest = float(np.abs(step).max(initial=0.0))
         self._propose(step * min(1.0, LONGEST_STEP / max(longest, LONGEST_STEP)))
-        self.done = not improved or self.separated or self.rank_lost > 0 or longest <= TOLERANCE
+        self.done = not improved or self.separated or self.rank_lost > 0 or longest <= LAST_STEP
+        if self.done and improved and longest <= LAST_STEP:
+            self.beta = self.proposed
 
     def _best_step(self) -> np.ndarray:
         if self.gradient is None or self.hessian is None:

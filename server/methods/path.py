@@ -50,6 +50,17 @@ class Null:
     hessian: list[np.ndarray]
     largest: np.ndarray
 
+    def some(self, chosen: slice) -> "Null":
+        """A part of the problems."""
+        return Null(
+            self.family,
+            self.beta[chosen],
+            self.likelihood[chosen],
+            self.gradient[chosen],
+            self.hessian[chosen],
+            self.largest[chosen],
+        )
+
 
 @dataclass(frozen=True)
 class Path:
@@ -156,6 +167,7 @@ def path(
     width: int,
     null: Null | None = None,
     close_enough: float = CLOSE_ENOUGH,
+    most_rounds: int = MOST_ROUNDS,
 ) -> Path:
     """Fit every problem at every λ of its grid.
 
@@ -169,6 +181,8 @@ def path(
         The same problems without slopes, where they were asked already.
     close_enough
         How long the last step of a coefficient may be.
+    most_rounds
+        After how many exchanges a λ that is not there yet is taken as it is.
     """
     start = null or without_slopes(federation, study, view, problems)
     family, number = start.family, strengths.shape[1]
@@ -182,7 +196,7 @@ def path(
     for point in points:
         point.propose(start.hessian[point.problem], family.allowed)
     rounds = 0
-    while rounds < MOST_ROUNDS and (asked := [p for p in points if not p.done]):
+    while rounds < most_rounds and (asked := [p for p in points if not p.done]):
         curved = [i for i, p in enumerate(asked) if p.number in wanted] if rounds in ANCHORED_ROUNDS else []
         of, at = [problems[p.problem] for p in asked], [p.proposed for p in asked]
         values, gradients, hessians = family.sums(Question(federation, view, of, at, curved))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.outcomes import needed_for_classes
 from common.query import LEAVE_OUT
 from common.room import Room
 from common.selection import Screening, Selection, screening_of
@@ -70,9 +71,14 @@ def most_columns(study: Study, room: Room, splits: Sequence[str], *, alone: bool
     alone
         Whether every hospital must have so many patients by itself, too, where one hospital's own sums can be derived.
     """
-    patients = np.array([room.fewest(study, split, training=True) for split in splits])
+    known = needed_for_classes(study.outcome)
+    patients = np.array([room.fewest(study, split, True, known) for split in splits])
     if alone and any(split.startswith(LEAVE_OUT) for split in splits):
-        alone_at = [seat.patients for seat in room.seats if trains(study, seat.hospital)]
+        alone_at = [
+            min([seat.patients, *map(seat.without_missing, known)])
+            for seat in room.seats
+            if trains(study, seat.hospital)
+        ]
         patients = np.minimum(patients, min(alone_at))
     blocks = study.lines() if study.model.kind == "multinomial" else 1
     return np.maximum((patients // PATIENTS_A_COLUMN - 1) // blocks, 0)

@@ -19,6 +19,7 @@ from server.methods.pipeline import Prepared
 SMALLEST_SHARE = 1e-3
 CLOSE_ENOUGH = 1e-4
 """To compare strengths; the model itself is fitted exactly."""
+MOST_ROUNDS = 10
 
 
 def tune(
@@ -35,12 +36,22 @@ def tune(
     inner
         For every problem the same model in the inner folds of its split.
     """
-    null = without_slopes(federation, study, prepared.view, problems)
-    strengths = grid(null.largest, study.model.strengths, SMALLEST_SHARE)
     folds = len(inner[0])
     every = [problem for own in inner for problem in own]
+    null = without_slopes(federation, study, prepared.view, [*problems, *every])
+    strengths = grid(null.largest[: len(problems)], study.model.strengths, SMALLEST_SHARE)
     grids = np.repeat(strengths, folds, axis=0)
-    found = path(federation, study, prepared.view, every, grids, len(prepared.columns), close_enough=CLOSE_ENOUGH)
+    found = path(
+        federation,
+        study,
+        prepared.view,
+        every,
+        grids,
+        len(prepared.columns),
+        null.some(slice(len(problems), None)),
+        CLOSE_ENOUGH,
+        MOST_ROUNDS,
+    )
     asked = [problem for problem in every for _ in range(strengths.shape[1])]
     beta = found.short.reshape(-1, found.short.shape[-1])
     splits, parameters, arrays = Question(federation, prepared.view, asked, list(beta), ()).named()

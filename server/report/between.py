@@ -91,7 +91,7 @@ def between(results: Mapping[str, Any]) -> Between:
 
 def name_alone(results: Mapping[str, Any]) -> str:
     """The AUC of the hospital's name alone, in a sentence; empty for results without it."""
-    if "hospital_name" not in results:
+    if "hospital_name" not in results or results.get("horizon"):  # whose events are not known everywhere alike
         return ""
     found = results["hospital_name"]
     if found is None:

@@ -1,7 +1,8 @@
 """What a column of the design is called, and what one unit of it means."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from common.outcomes import HorizonOutcome
 from common.study import Study
 from common.variables import INDICATOR, Variable
 
@@ -53,7 +54,12 @@ def describe(study: Study, name: str) -> Column:
 
 def outcome(study: Study) -> Column:
     """The column that the study predicts."""
-    return describe(study, study.outcome_columns()[-1])
+    column = describe(study, study.outcome_columns()[-1])
+    if not isinstance(study.outcome, HorizonOutcome):
+        return column
+    months = study.outcome.months
+    chinese = column.chinese and f"{column.chinese}（{months} 个月内）"
+    return replace(column, label=f"{column.label} within {months} months", chinese=chinese)
 
 
 def _parts(study: Study, name: str) -> tuple[str, str | None, bool]:

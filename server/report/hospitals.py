@@ -67,7 +67,7 @@ def hospitals(results: Mapping[str, Any], study: Study) -> list[Hospital]:
                 name=name,
                 patients=whole(site["patients"]),
                 events=EVENTS_SUPPRESSED if events is None else whole(events),
-                share="–" if events is None else share(events, site["patients"]),
+                share="–" if events is None or results.get("horizon") else share(events, site["patients"]),
                 scanners=", ".join(site["scanners"]) or "not stated",
                 missing=tuple((describe(study, column).label, count) for column, count in gaps),
                 stayed=site["in_final_roster"],

@@ -14,10 +14,12 @@ from server.report import (
     between,
     columns,
     harmonisation,
+    horizon,
     hospitals,
     membership,
     model,
     models,
+    network,
     numerals,
     performance,
     released,
@@ -55,6 +57,7 @@ class Asked:
     """The study's question in a few words."""
 
     outcome: str
+    columns: int
     sources: str
     model: str
     hospitals: int
@@ -101,10 +104,11 @@ def _breakable(name: str) -> Markup:
     return Markup("_<wbr>").join(name.split("_"))
 
 
-def _asked(results: Mapping[str, Any], study: Study, used: Sequence[model.Coefficient]) -> Asked:
-    events = results["cohort"]["events"]
+def _asked(results: Mapping[str, Any], study: Study) -> Asked:
+    events, used = results["cohort"]["events"], model.used(results, study)
     return Asked(
         outcome=_lower_first(columns.outcome(study).label),
+        columns=len(used),
         sources=_sources(used),
         model=_lower_first(model.penalty(results)),
         hospitals=sum(site["in_final_roster"] for site in results["sites"].values()),
@@ -142,7 +146,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "study": study,
         "study_yaml": yaml.safe_dump(results["study"]["content"], allow_unicode=True, sort_keys=True, width=100),
         "outcome": outcome,
-        "asked": _asked(results, study, coefficients),
+        "asked": _asked(results, study),
         "sections": [s for s in _SECTIONS if s[0] not in absent],
         "words": words,
         "protected": _is_protected(results["protection"]),
@@ -150,6 +154,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         if results.get("survival")
         else performance.headlines(results, _lower_first(outcome.label)),
         "survival": survival.section(results, study),
+        "horizon": horizon.section(results),
         "remarks": remarks.remarks(results),
         "hospitals": hospitals.hospitals(results, study),
         "away": hospitals.away(results),
@@ -170,6 +175,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "shown": model.SHOWN,
         "unused": model.unused(results, study),
         "penalty": model.penalty(results),
+        "network": network.section(results),
         "prepared": model.prepared(results, study),
         "imputation": model.imputation(results),
         "harmonisation": model.harmonisation(results, study),
@@ -186,9 +192,9 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sources(used: Sequence[model.Coefficient]) -> str:
+def _sources(used: Sequence[columns.Column]) -> str:
     """How many columns are clinical and how many are image features."""
-    clinical = sum(c.column.clinical for c in used)
+    clinical = sum(column.clinical for column in used)
     parts = [f"{clinical} clinical"] if clinical else []
     parts += [f"{len(used) - clinical} image features"] if len(used) > clinical else []
     return ", ".join(parts) or "none could be used"

@@ -73,6 +73,11 @@ def _odds_ratio(coefficient: float, error: float) -> str:
     return f"{odds_ratio(coefficient)} ({low} to {high})"
 
 
+def used(results: Mapping[str, Any], study: Study) -> list[Column]:
+    """Columns that take part in the model."""
+    return [describe(study, name) for name, c in results["pipeline"]["columns"].items() if c["used"]]
+
+
 def unused(results: Mapping[str, Any], study: Study) -> list[Column]:
     """Columns that were asked for and could not take part."""
     return [describe(study, name) for name, c in results["pipeline"]["columns"].items() if not c["used"]]
@@ -137,6 +142,8 @@ def harmonisation(results: Mapping[str, Any], study: Study) -> str:
 def penalty(results: Mapping[str, Any]) -> str:
     """The fit, in a sentence."""
     model = results["model"]
+    if model["kind"] == "network":
+        return "Network trained in the hospitals"
     shared = results["study"]["content"].get("model", {}).get("baseline") == "shared"
     cox = "Cox regression with one baseline" if shared else "Cox regression stratified by hospital"
     kind = {

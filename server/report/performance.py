@@ -67,7 +67,8 @@ def schemes(results: Mapping[str, Any]) -> list[str]:
 
 def rows(results: Mapping[str, Any]) -> list[Scheme]:
     """The performance table."""
-    return [_row(name, results["performance"][name], is_transductive(results, name)) for name in schemes(results)]
+    found = results["performance"]
+    return [_row(results, name, found[name], is_transductive(results, name)) for name in schemes(results)]
 
 
 def is_transductive(results: Mapping[str, Any], scheme: str) -> bool:
@@ -76,13 +77,14 @@ def is_transductive(results: Mapping[str, Any], scheme: str) -> bool:
     return harmonised and bool(results["performance"][scheme]["transductive"])
 
 
-def _row(name: str, found: Mapping[str, Any], transductive: bool) -> Scheme:
+def _row(results: Mapping[str, Any], name: str, found: Mapping[str, Any], transductive: bool) -> Scheme:
     title, meaning = words.scheme(name)
     if transductive:
         meaning += "; transductive: that hospital's own values, without outcomes, took part in its harmonisation"
     overall = found["overall"]
     auc, calibration = overall["auc"], overall["calibration"]
-    prevalence = found["events"] / found["patients"]
+    share = _share_with_outcome(results, found["events"], found["patients"])
+    brier_reference = share * (1 - share)
     return Scheme(
         name=name,
         title=title,
@@ -97,11 +99,17 @@ def _row(name: str, found: Mapping[str, Any], transductive: bool) -> Scheme:
             found["within_sites"]["auc"], f"{NOT_ESTIMABLE} (no hospital has patients of both kinds)"
         ),
         brier=fixed(overall["brier"]),
-        brier_reference=fixed(prevalence * (1 - prevalence)),
+        brier_reference=fixed(brier_reference),
         slope=interval(calibration["slope"], 2),
         intercept=interval(calibration["intercept"], 2),
         observed_to_expected=fixed(calibration["observed_to_expected"], 2),
     )
+
+
+def _share_with_outcome(results: Mapping[str, Any], events: int, patients: int) -> float:
+    """The share that has the outcome; at a horizon the incidence, for nobody knows it of those who were lost."""
+    found = results.get("horizon")
+    return events / patients if found is None else float(found["incidence"])
 
 
 def headlines(results: Mapping[str, Any], of: str) -> list[Headline]:
@@ -155,7 +163,7 @@ def by_class(results: Mapping[str, Any]) -> list[tuple[str, list[Scheme]]]:
     """The performance table for every class of an outcome with several."""
     found = results["performance_by_class"]
     return [
-        (level, [_row(s, own[s], is_transductive(results, s)) for s in schemes(results)])
+        (level, [_row(results, s, own[s], is_transductive(results, s)) for s in schemes(results)])
         for level, own in found.items()
     ]
 

@@ -86,7 +86,8 @@ def _on_fit(results: Mapping[str, Any]) -> list[str]:
     """Too few events for a fit without penalty; where most have the outcome, those without it count."""
     cohort, columns = results["cohort"], results["pipeline"]["columns"]
     used = sum(column["used"] for column in columns.values())
-    fewer = min(cohort["events"], cohort["patients"] - cohort["events"])
+    lost = (results.get("horizon") or {}).get("known", {}).get("lost") or 0
+    fewer = min(cohort["events"], cohort["patients"] - cohort["events"] - lost)
     if results["model"]["penalty"] != "none" or not used or fewer / used >= _FEWEST_EVENTS_A_COLUMN:
         return []
     kind = "events" if fewer == cohort["events"] else "patients without the outcome"

@@ -108,6 +108,12 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "For each training set, model and strength: one number, the log-likelihood of the patients held out of "
             "its inner folds.",
         ),
+        "train_network": (
+            "A round of a network's training",
+            "For each training set and model: the change of the network's weights after training in the hospitals, "
+            "clipped to a norm agreed beforehand and weighted by patients; how many patients and hospitals trained; "
+            "the loss, and on inner folds the loss of patients held out.",
+        ),
         "column_counts": (
             "Counts for quartiles",
             "For each clinical column: how many values lie at or below a few given points.",
@@ -353,6 +359,18 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "How many training patients had the event, had a competing one, or were last seen, in cells of a month or "
             "longer that hold five patients and more. In clear, with ten or more patients: median follow-up, two "
             "digits.",
+        ),
+        "censoring": (
+            "Lost to follow-up by months",
+            "For each training set: how many patients were last seen without any event, and how many left in all, in "
+            "cells of a month or longer, up to the horizon.",
+        ),
+        "horizon_predictions": (
+            "AUC, Brier score, calibration curve at the horizon",
+            "As sums: in a few bins of predicted risk, all patients, and those known to have had the event by the "
+            "horizon and not to, weighted for those who were lost; the squared error, and the hospital's part of the "
+            "within-hospital AUC. In clear, only with ten or more known of each kind: the hospital's own AUC with its "
+            "error, calibration slope and intercept.",
         ),
         "survival_order": (
             "C, AUC at horizons",

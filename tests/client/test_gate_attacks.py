@@ -226,7 +226,7 @@ def test_bins_that_look_at_the_outcome_take_edges_that_were_asked_without_it(
 ) -> None:
     call_roll(hospital, chosen)
     *chain, scale = scaled(F)
-    model = View("linear", scale.hash, F, {}, {"beta": np.array([[0.0, 0.5, 0.5]])})
+    model = View("linear", scale.hash, F, {}, {"beta": np.array([[[0.0, 0.5, 0.5]]])})
     judged: dict[str, Any] = {
         "views": (*chain, scale, model),
         "view": model.hash,

@@ -127,7 +127,7 @@ LEVELS = {
     "delta": np.ones((2, 3)),
 }
 SCALE = ("scale", {}, {"centre": [60.0, 40.0], "spread": [10.0, 9.0]})
-LINEAR = ("linear", {}, {"beta": [0.0, 1.0, 1.0]})
+LINEAR = ("linear", {}, {"beta": [[0.0, 1.0, 1.0]]})
 
 
 def test_honest_chains_are_answered(hospital: Whereabouts) -> None:
@@ -146,8 +146,8 @@ def test_honest_chains_are_answered(hospital: Whereabouts) -> None:
         ([("scale", {}, {"centre": [0, 0], "spread": [1.0, np.inf]})], "not finite"),
         ([("scale", {}, {"centre": [0, 0], "spread": [1.0, -1.0]})], "0 or more"),
         ([("scale", {}, {"centre": [0, 1e15], "spread": [1.0, 1e15]})], "out of all proportion"),
-        ([("linear", {}, {"beta": [np.inf, 0, 1]})], "not finite"),
-        ([("linear", {}, {"beta": [0, 0, 1e6]})], "at most 10000"),
+        ([("linear", {}, {"beta": [[np.inf, 0, 1]]})], "not finite"),
+        ([("linear", {}, {"beta": [[0, 0, 1e6]]})], "at most 10000"),
         ([("select", {"columns": [0, 0, 1]}, {})], "each once"),
         ([("select", {"columns": [-1]}, {})], "each once"),
         ([("select", {"columns": [2]}, {})], "each once"),

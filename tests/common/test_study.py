@@ -123,7 +123,7 @@ def test_patterns_choose_features_in_the_order_of_the_file() -> None:
         ),
         (
             STUDY + PREDICTORS + "outcome: {kind: surv, column: mvi}\n",
-            ", line 3: outcome: kind 'surv' is unknown; write one of 'binary', 'multiclass', 'survival'",
+            ", line 3: outcome: kind 'surv' is unknown; write one of 'binary', 'multiclass', 'survival', 'horizon'",
         ),
         (
             STUDY + PREDICTORS + "outcome: {column: mvi}\n",

@@ -62,7 +62,7 @@ def test_what_is_approved_is_shown_first_and_approved_by_a_yes(made: Path) -> No
     )
     assert given.exit_code == 0, given.output
     for said in (
-        "logistic: Per fold: the log-likelihood",
+        "logistic: Per fold and set of columns: the log-likelihood",
         "masked totals",
         "until 2031-01-31",
         "Compare these out of",
@@ -84,7 +84,7 @@ def test_a_dry_run_answers_every_question_and_keeps_and_sends_nothing(made: Path
     before = recorded(made)
     ran = approve(made, "--dry-run")
     assert ran.exit_code == 0, ran.output
-    assert "logistic: gradient 3×3, hessian 3×6, likelihood 3 → passed" in ran.output
+    assert "logistic: gradient 9, hessian 18, likelihood 3 → passed" in ran.output
     assert "nothing was sent, kept or approved" in ran.output
     assert recorded(made) == before
     with closing(Store(open_site(made / "hospitals" / "birch").own)) as store:

@@ -12,6 +12,7 @@ import pandas as pd
 from client import queries
 from client.cohort.cohort import Cohort
 from client.members import Members
+from client.networks.own_state import StateInMemory
 from client.rows import Rows
 from client.site import Site, SiteFile
 from client.view import Views
@@ -42,6 +43,7 @@ class Tables:
     asked: list[Query] = field(default_factory=list)
     numbers_up: list[int] = field(default_factory=list)
     lower_profile: bool = True
+    states: dict[str, StateInMemory] = field(default_factory=dict)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -74,7 +76,8 @@ class Tables:
     def _answer(self, hospital: str, query: Query) -> queries.registry.Answer:
         members = self.members[hospital]
         site = Site(hospital, Path("nowhere"), Path("nowhere"), SiteFile(), self.lower_profile)
-        rows = Rows(site, members, Views(members, self.kept), query)
+        state = self.states.setdefault(hospital, StateInMemory())
+        rows = Rows(site, members, Views(members, self.kept, state), query)
         kind, parameters = queries.read(rows)
         return kind.answer(rows, parameters)
 
@@ -100,7 +103,7 @@ def tables(table: pd.DataFrame, observed: list[str], columns: list[str], **asked
             feature_names=(),
             features=np.zeros((len(own), 0)),
             outcome=known if len(observed) > 1 else known[:, 0],
-            competing=np.zeros(len(own), dtype=bool),
+            competing=own.get("competing", pd.Series(False, index=own.index)).to_numpy(dtype=bool),
             scanner=("",) * len(own),
             flow={},
             notes=(),

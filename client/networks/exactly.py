@@ -1,0 +1,29 @@
+"""PyTorch with one thread, a seed of its own and deterministic kernels, for as long as a block lasts.
+
+Threads of one process (a simulation) take turns: PyTorch's generator and settings belong to the whole process.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_TURN = threading.Lock()
+
+
+@contextmanager
+def exactly(seed: int) -> Iterator[None]:
+    """The same bits for the same seed on the same machine."""
+    with _TURN:
+        threads = torch.get_num_threads()
+        strict = torch.are_deterministic_algorithms_enabled()
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                yield
+        finally:
+            torch.use_deterministic_algorithms(strict)
+            torch.set_num_threads(threads)

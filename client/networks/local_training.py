@@ -1,0 +1,160 @@
+"""One hospital's training of one network in one round, from the weights it was sent to the update it gives back.
+
+Plain or momentum steps along the gradient of the mean loss of a batch, the gradient clipped and weights decayed as the
+study says. FedProx adds μ(w − w₀); SCAFFOLD adds c − c_h, and leaves the new control variate c_h' = c_h − c +
+(w₀ − w)/(steps · rate). Batches and dropout follow from a seed, and arithmetic runs in one thread.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from client.networks.exactly import exactly
+from common.networks import flat
+from common.networks.build import build, settings_of
+from common.networks.heads import loss_of
+from common.networks.rounds import batches, learning_rate
+from common.networks.seeds import seed_of
+from common.study import Study
+
+
+@dataclass(frozen=True)
+class Patients:
+    """The columns that take part, as they are prepared; outcomes; for how many patients each one stands."""
+
+    matrix: np.ndarray
+    outcome: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights after a round, and the control variate that SCAFFOLD keeps here; empty for other strategies."""
+
+    weights: np.ndarray
+    control: np.ndarray
+
+
+def train(
+    study: Study,
+    patients: Patients,
+    start: np.ndarray,
+    round_number: int,
+    seed: str,
+    control: np.ndarray | None = None,
+    own_control: np.ndarray | None = None,
+) -> Trained:
+    """Train from these weights on these patients.
+
+    Parameters
+    ----------
+    seed
+        A name for this hospital, training set and model.
+    control, own_control
+        SCAFFOLD's control variates of everybody and of this hospital.
+    """
+    settings, rate = settings_of(study), learning_rate(settings_of(study), round_number)
+    survival = study.outcome.kind == "survival"
+    size, steps = settings.batch(len(patients), survival), settings.steps(len(patients), survival)
+    drawn = seed_of(study.seed, seed, round_number)
+    with exactly(drawn):
+        module, device = loaded(study, patients.matrix.shape[1], start)
+        module.train()
+        x, y, w = (_tensor(a, module, device) for a in (patients.matrix, patients.outcome, patients.weight))
+        parameters = [p for _, p in sorted(module.named_parameters())]
+        first = [p.detach().clone() for p in parameters]
+        shift = _shift(control, own_control, parameters)
+        moved = [torch.zeros_like(p) for p in parameters]
+        for rows in batches(len(patients), size, steps, drawn):
+            chosen = torch.from_numpy(rows).to(device)
+            module.zero_grad()
+            loss_of(study, module(x[chosen]), y[chosen], w[chosen]).backward()
+            gradient = [torch.zeros_like(p) if p.grad is None else p.grad.detach().clone() for p in parameters]
+            with torch.no_grad():
+                for k, p in enumerate(parameters):
+                    gradient[k] += settings.weight_decay * p
+                    if settings.strategy == "fedprox":
+                        gradient[k] += settings.mu * (p - first[k])
+                    if shift:
+                        gradient[k] += shift[k]
+                if settings.clip_gradient is not None:
+                    norm = torch.linalg.vector_norm(torch.stack([g.double().norm() for g in gradient]))
+                    factor = float(torch.clamp(settings.clip_gradient / (norm + 1e-30), max=1.0))
+                    gradient = [g * factor for g in gradient]
+                for k, p in enumerate(parameters):
+                    moved[k] = settings.momentum * moved[k] + gradient[k]
+                    p.sub_(rate * moved[k])
+        weights = flat.vector_of(module)
+    if control is None or own_control is None:
+        return Trained(weights, np.zeros(0))
+    return Trained(weights, own_control - control + (start - weights) / (steps * rate))
+
+
+def lines_of(
+    study: Study, matrix: np.ndarray, weights: np.ndarray, reference: np.ndarray | None = None
+) -> np.ndarray:
+    """Every patient's outputs of the network: patients × lines.
+
+    Parameters
+    ----------
+    reference
+        The rows over which batch normalisation takes its statistics, where the network has one.
+    """
+    with exactly(0), torch.no_grad():
+        module, device = loaded(study, matrix.shape[1], weights)
+        module.eval()
+        if reference is not None:
+            _take_statistics(module, _tensor(reference, module, device))
+        found: np.ndarray = module(_tensor(matrix, module, device)).to("cpu", torch.float64).numpy()
+    return found
+
+
+def loss(study: Study, patients: Patients, weights: np.ndarray, reference: np.ndarray | None = None) -> float:
+    """The loss of these patients, summed: n times the mean."""
+    if not len(patients):
+        return 0.0
+    lines = torch.from_numpy(lines_of(study, patients.matrix, weights, reference))
+    outcome, weight = torch.from_numpy(patients.outcome.copy()), torch.from_numpy(patients.weight.copy())
+    return float(loss_of(study, lines, outcome, weight)) * len(patients)
+
+
+def loaded(study: Study, inputs: int, weights: np.ndarray) -> tuple[nn.Module, torch.device]:
+    """The study's network with these weights, where it is to run."""
+    device = torch.device("cuda" if settings_of(study).device == "auto" and torch.cuda.is_available() else "cpu")
+    module = build(study, inputs)
+    flat.load(module, weights)
+    return module.to(device), device
+
+
+def _tensor(array: np.ndarray, module: nn.Module, device: torch.device) -> torch.Tensor:
+    dtype = next(module.parameters()).dtype
+    return torch.from_numpy(np.array(array)).to(device, dtype)  # a copy: the views' own arrays are read-only
+
+
+def _shift(
+    control: np.ndarray | None, own: np.ndarray | None, parameters: list[nn.Parameter]
+) -> list[torch.Tensor]:
+    """SCAFFOLD's correction of every gradient, c − c_h; nothing for other strategies."""
+    if control is None or own is None:
+        return []
+    parts = np.split(control - own, np.cumsum([p.numel() for p in parameters])[:-1])
+    return [
+        torch.from_numpy(a.copy()).to(p.device, p.dtype).reshape(p.shape)
+        for a, p in zip(parts, parameters, strict=True)
+    ]
+
+
+def _take_statistics(module: nn.Module, rows: torch.Tensor) -> None:
+    """Means and variances of batch normalisation from all of these rows at once; nothing else learns."""
+    layers = [layer for layer in module.modules() if isinstance(layer, flat.BATCH_NORMALISATION)]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.train()
+    module(rows)
+    for layer in layers:
+        layer.eval()

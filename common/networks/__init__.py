@@ -1,0 +1,1 @@
+"""Networks that both sides build: their settings, modules and losses; only what builds or trains one imports torch."""

@@ -1,0 +1,45 @@
+"""A module's parameters as one vector in the order of their names, and back."""
+
+import numpy as np
+import torch
+from torch import nn
+
+BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def vector_of(module: nn.Module) -> np.ndarray:
+    """All parameters, one after another, as float64."""
+    parts = [p.detach().to("cpu", torch.float64).numpy().ravel() for _, p in _named(module)]
+    return np.concatenate(parts)
+
+
+def load(module: nn.Module, vector: np.ndarray) -> None:
+    """Set all parameters from a vector."""
+    start = 0
+    with torch.no_grad():
+        for _, parameter in _named(module):
+            part = vector[start : start + parameter.numel()]
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(part)).reshape(parameter.shape))
+            start += parameter.numel()
+    if start != len(vector):
+        raise ValueError(f"{len(vector)} weights for a network of {start}")
+
+
+def size_of(module: nn.Module) -> int:
+    """How many parameters there are."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def of_batch_normalisation(module: nn.Module) -> np.ndarray:
+    """A mask of the vector: what belongs to batch normalisation, and stays in the hospital under FedBN."""
+    own = {
+        f"{name}.{part}"
+        for name, layer in module.named_modules()
+        if isinstance(layer, BATCH_NORMALISATION)
+        for part, _ in layer.named_parameters()
+    }
+    return np.concatenate([np.full(p.numel(), name in own) for name, p in _named(module)])
+
+
+def _named(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return sorted(module.named_parameters())

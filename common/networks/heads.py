@@ -1,0 +1,51 @@
+"""Losses by kind of outcome: means over patients, so that n times the loss adds up over hospitals.
+
+Binary and at a horizon: cross-entropy of the logit, each patient standing for its weight. Multiclass: cross-entropy of
+(0, lines), the first class being the reference. Survival: −1/n of Efron's partial log-likelihood over the risk sets of
+the patients given, which lie within one hospital: Cox regression stratified by hospital (DeepSurv).
+"""
+
+import torch
+from torch.nn import functional
+
+from common.study import Study
+
+
+def loss_of(study: Study, lines: torch.Tensor, outcome: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The loss of some patients' linear predictors.
+
+    Parameters
+    ----------
+    outcome
+        0 and 1, the number of the class, or times and events in two columns.
+    weight
+        For how many patients each one stands.
+    """
+    if study.outcome.kind == "survival":
+        return cox(lines[:, 0], outcome[:, 0], outcome[:, 1])
+    if study.outcome.kind == "multiclass":
+        reference = torch.zeros_like(lines[:, :1])
+        return functional.cross_entropy(torch.cat([reference, lines], dim=1), outcome.long())
+    each = functional.binary_cross_entropy_with_logits(lines[:, 0], outcome, reduction="none")
+    return (weight * each).mean()
+
+
+def cox(line: torch.Tensor, time: torch.Tensor, event: torch.Tensor) -> torch.Tensor:
+    """−1/n of Efron's partial log-likelihood of one stratum."""
+    order = torch.argsort(time, descending=True, stable=True)
+    line, time, event = line[order], time[order], event[order] == 1
+    if not bool(event.any()):
+        return line.sum() * 0.0
+    highest = line.detach().max()
+    risk = torch.exp(line - highest)
+    # The last place of every time, latest times first: all up to there are at risk.
+    times, at, count = torch.unique_consecutive(time, return_inverse=True, return_counts=True)
+    last = torch.cumsum(count, 0) - 1
+    at_risk = torch.cumsum(risk, 0)[last]
+    tied = torch.zeros(len(times), dtype=line.dtype, device=line.device).index_add(0, at[event], risk[event])
+    deaths = torch.bincount(at[event], minlength=len(times))
+    places = torch.repeat_interleave(torch.arange(len(times), device=line.device), deaths)
+    before = torch.cumsum(deaths, 0) - deaths
+    share = (torch.arange(len(places), device=line.device) - before[places]).to(line.dtype) / deaths[places]
+    left = at_risk[places] - share * tied[places]
+    return -(line[event].sum() - (torch.log(left) + highest).sum()) / len(line)

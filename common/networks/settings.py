@@ -1,0 +1,110 @@
+"""What study.yaml says of a network and of its training."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from common.strict_yaml import Place
+from common.variables import Strict
+
+Strategy = Literal["fedavg", "fedprox", "fedadam", "fedyogi", "scaffold", "fedbn"]
+ADAPTIVE = ("fedadam", "fedyogi")
+FEWEST_STEPS = 10
+"""Local steps between two answers, where they are no whole epoch: fewer would be the gradient of a few patients."""
+
+BATCH = 32
+
+
+class EarlyStopping(Strict):
+    """When training ends before its last round."""
+
+    patience: int = Field(10, ge=1, le=1000, description="rounds without a better loss on held-out inner folds")
+    smallest_gain: float = Field(1e-4, ge=0, le=1, description="of the loss, as a share: less is no better loss")
+
+
+class Network(Strict):
+    """A network, how hospitals train it, and how their updates are joined."""
+
+    architecture: Literal["mlp"] = "mlp"
+    hidden: list[Annotated[int, Field(ge=1, le=8192)]] = Field(
+        [32, 16], max_length=8, description="units of each hidden layer; none: a linear model"
+    )
+    activation: Literal["relu", "silu", "tanh"] = "relu"
+    normalisation: Literal["none", "layer", "group", "batch"] = Field(
+        "layer", description="after each hidden layer; batch: with fedbn alone"
+    )
+    dropout: float = Field(0.0, ge=0, le=0.9)
+    rounds: int = Field(30, ge=1, le=1000, description="exchanges; at most a third of the smallest training set")
+    local_epochs: int = Field(1, ge=1, le=100, description="passes over the hospital's patients between answers")
+    local_steps: int | None = Field(
+        None, ge=1, le=10_000, description="steps instead of epochs; fewer than 10 must be an epoch at least"
+    )
+    batch_size: Annotated[int, Field(ge=4, le=4096)] | Literal["all"] | None = Field(
+        None, description="patients a step; left out: 32, and all for survival, whose risk sets need them"
+    )
+    learning_rate: float = Field(0.05, gt=0, le=10)
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        "constant", description="of the learning rate over rounds; step: a tenth in the last third"
+    )
+    momentum: float = Field(0.0, ge=0, lt=1, description="within a hospital; begins anew each round")
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    clip_gradient: float | None = Field(None, gt=0, le=1e6, description="norm of a step's gradient at most")
+    clip: float = Field(10.0, gt=0, le=1e4, description="norm of a hospital's update at most, agreed beforehand")
+    strategy: Strategy = "fedavg"
+    mu: float = Field(0.1, ge=0, le=1000, description="fedprox: pull towards the weights of the round's start")
+    server_learning_rate: float = Field(1.0, gt=0, le=10, description="of the joined update")
+    beta1: float = Field(0.9, ge=0, lt=1, description="fedadam, fedyogi")
+    beta2: float = Field(0.99, ge=0, lt=1, description="fedadam, fedyogi")
+    adaptivity: float = Field(1e-3, gt=0, le=1, description="fedadam, fedyogi: added to the root of the variance")
+    participation: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the hospitals that train in a round, drawn by the study's seed; 3 at least",
+    )
+    early_stopping: EarlyStopping | None = None
+    precision: Literal["single", "double"] = Field("double", description="of local arithmetic")
+    device: Literal["auto", "cpu"] = Field(
+        "cpu", description="auto: a GPU where there is one, without exact repetition"
+    )
+
+    def misfits(self, survival: bool) -> Iterator[tuple[Place, str]]:
+        """Settings that do not fit each other, or a survival outcome."""
+        if (self.normalisation == "batch") != (self.strategy == "fedbn"):
+            yield (
+                ("normalisation",),
+                "batch normalisation and strategy: fedbn go together, statistics of one hospital fit no other: write "
+                "layer or group, or both",
+            )
+        if self.normalisation == "batch" and not self.hidden:
+            yield (
+                ("hidden",),
+                "without a hidden layer there is nothing to normalise: name one, or another strategy",
+            )
+        if self.strategy == "scaffold" and self.momentum:
+            yield ("momentum",), "scaffold's control variates suppose plain steps: write 0"
+        given = self.model_fields_set
+        if self.strategy != "fedprox" and "mu" in given:
+            yield ("mu",), f"{self.strategy} has no mu: take it out, or write strategy: fedprox"
+        for name in ("beta1", "beta2", "adaptivity"):
+            if self.strategy not in ADAPTIVE and name in given:
+                yield (name,), f"{self.strategy} has no {name}: take it out, or write strategy: fedadam"
+        if self.local_steps is not None and "local_epochs" in given:
+            yield ("local_epochs",), "local_steps stands instead of epochs: give one of them"
+        if survival and isinstance(self.batch_size, int) and self.batch_size < BATCH:
+            yield (
+                ("batch_size",),
+                f"risk sets within fewer than {BATCH} patients tell little: write {BATCH} or all",
+            )
+
+    def batch(self, patients: int, survival: bool) -> int:
+        """How many of so many patients a step takes."""
+        chosen = self.batch_size if self.batch_size is not None else ("all" if survival else BATCH)
+        return max(1, patients if chosen == "all" else min(chosen, patients))
+
+    def steps(self, patients: int, survival: bool) -> int:
+        """How many steps a hospital with so many patients takes between two answers."""
+        if self.local_steps is not None:
+            return self.local_steps
+        return self.local_epochs * -(-patients // self.batch(patients, survival))

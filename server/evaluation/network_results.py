@@ -1,0 +1,44 @@
+"""How networks were trained, as results.json says it (docs/results.md describes every key)."""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from common.networks.settings import Network
+from common.study import Study
+from server.methods.network import Networks
+
+
+def network_of(study: Study, networks: Networks | None) -> dict[str, Any] | None:
+    """The entry `network`; None where the study's models are no networks."""
+    if networks is None:
+        return None
+    settings = study.network or Network()
+    trained = Counter(name for names in networks.trained for name in names)
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "inputs": int(networks.columns.shape[-1]),
+        "weights": networks.number_of_weights,
+        "rounds": networks.rounds,
+        "trained": dict(sorted(trained.items())),
+        "curves": {
+            model: {split: asdict(networks.curves[model, split]) for split in networks.splits}
+            for model in networks.models
+        },
+    }
+
+
+def model_of_networks(networks: Networks) -> dict[str, Any]:
+    """The entry `model` where there are no coefficients."""
+    return {
+        "kind": "network",
+        "penalty": None,
+        "strength": None,
+        "intercept": None,
+        "coefficients": {},
+        "standardised": {},
+        "standard_errors": None,
+        "log_likelihood": None,
+        "rounds": networks.rounds,
+        "by_split": {},
+    }

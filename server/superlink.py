@@ -1,0 +1,54 @@
+"""Flower's SuperLink at the coordinator: plain HTTP on the loopback address, every hospital's key checked.
+
+Only processes of this machine reach it: the gateway, which lets hospitals through to `/v1/fleet/` and ends TLS, the
+executor, and the commands of `hepafed`. Flower refuses to check keys without TLS of its own; on one machine there is
+nothing between the gateway and this port for TLS to protect.
+
+    python -m server.superlink --port PORT --database FILE --secret FILE
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from common.flower_processes import LOOPBACK
+
+
+def serve(port: int, database: Path, secret: Path) -> None:
+    """Run the SuperLink until it is ended; what it knows is in the database."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    database.touch(mode=0o600)
+    flower = importlib.import_module("flwr.superlink.cli.flower_superlink")
+    sys.argv = [
+        "flower-superlink",
+        "--insecure",
+        "--host",
+        LOOPBACK,
+        "--port",
+        str(port),
+        "--database",
+        str(database),
+        "--isolation",
+        "process",
+        "--superexec-auth-secret-file",
+        str(secret),
+        "--disable-runtime-dependency-installation",
+    ]
+    config = flower._parse_superlink_lifespan_config()
+    config.enable_supernode_auth = True
+    flower._run_superlink_http_api(lifespan_config=config)
+
+
+def main() -> None:
+    """The SuperLink as a process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--database", type=Path, required=True)
+    parser.add_argument("--secret", type=Path, required=True)
+    asked = parser.parse_args()
+    serve(asked.port, asked.database, asked.secret)
+
+
+if __name__ == "__main__":
+    main()

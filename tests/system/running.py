@@ -1,0 +1,92 @@
+"""Real federations for the system tests: demo hospitals, daemons, and what can be killed."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common.daemon_log import read_state
+from deploy.loopback import Loopback
+from server.runs import Run
+
+STUDY = """
+study: small-demo
+outcome: {kind: binary, column: mvi}
+predictors:
+  clinical: [age, afp, tumour_size_mm, albi]
+model: {kind: logistic, penalty: ridge, strength: 1.0}
+validation: {folds: 3, repeats: 1, leave_one_hospital_out: false}
+privacy: {minimum_patients: 10, secure_sum: true}
+lost_hospital: {wait_minutes: %s}
+seed: 7
+"""
+
+
+def without_transport(path: Path) -> dict[str, Any]:
+    """results.json, times and retries apart."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    found.pop("transport")
+    return dict(found)
+
+
+def until(holds: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait for something; a test that waits in vain says for what."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def after_exchanges(run: Run, number: int) -> None:
+    """Wait until a run has done so many exchanges."""
+    until(lambda: run.exchanges() >= number, 300, f"{number} exchanges of {run.name}; {list(run.events())[-3:]}")
+
+
+def process_of(folder: Path, name: str) -> int:
+    """The process that a daemon keeps under this name."""
+    found: list[int] = []
+
+    def look() -> bool:
+        processes = (read_state(folder / "daemon.json") or {}).get("processes")
+        if isinstance(processes, dict) and processes[name]["running"]:
+            found.append(int(processes[name]["pid"]))
+        return bool(found)
+
+    until(look, 60, f"{name} of {folder}")
+    return found[-1]
+
+
+def children(process: int) -> list[int]:
+    """The children of a process, the youngest last."""
+    try:
+        text = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    return [int(number) for number in text.split()]
+
+
+def kill(process: int) -> None:
+    """As the kernel does when memory runs out."""
+    os.kill(process, signal.SIGKILL)
+
+
+def kill_kept(folder: Path, name: str) -> None:
+    """Kill a process that a daemon keeps."""
+    kill(process_of(folder, name))
+
+
+def kill_app(folder: Path, after: Callable[[], object] = lambda: None) -> None:
+    """Kill the process of an app: a child of the executor's template."""
+    (template,) = children(process_of(folder, "executor"))
+    after()
+    found: list[int] = []
+    until(lambda: found.extend(children(template)) or found, 120, "a process of an app")
+    kill(found[0])
+
+
+def own(running: Loopback, hospital: str) -> Path:
+    """A hospital's own folder."""
+    return running.own_folder(hospital)

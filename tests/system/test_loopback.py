@@ -1,0 +1,119 @@
+"""A federation of real processes computes what a simulation computes, whatever dies on the way."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.study import Study
+from deploy.loopback import Loopback, federation, finish, start_site
+from deploy.simulation.hospitals import write_hospitals
+from deploy.simulation.simulate import Simulation, find_hospitals, prepare_out, simulate
+from server.progress import Silence
+from server.progress_file import exchanges_of
+from server.runs import Request, Run, create_run
+from tests.system.running import (
+    STUDY,
+    after_exchanges,
+    kill_app,
+    kill_kept,
+    own,
+    process_of,
+    until,
+    without_transport,
+)
+
+pytestmark = pytest.mark.slow
+
+VICTIM = "north"
+
+
+@pytest.fixture(scope="module")
+def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("federation") / "hospitals"
+    write_hospitals(folder, 4, 60, 7, images=False, say=lambda _: None)
+    (folder / "study.yaml").write_text(STUDY % "3", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(hospitals: Path) -> dict[str, object]:
+    out = hospitals.parent / "simulated"
+    simulation = Simulation(Study.from_file(hospitals / "study.yaml"), find_hospitals(hospitals), out)
+    prepare_out(out, simulation.folders, resume=False, overwrite=False)
+    simulate(simulation, Silence())
+    return without_transport(out / "results.json")
+
+
+@pytest.fixture(scope="module")
+def running(hospitals: Path) -> Iterator[Loopback]:
+    with federation(hospitals.parent / "loopback", find_hospitals(hospitals)) as started:
+        yield started
+
+
+def begin(running: Loopback, study: Path) -> Run:
+    request = Request(
+        "running", tuple(sorted(running.folders)), time.time(), lower_profile=True, engine="loopback"
+    )
+    return create_run(running.runs, Study.from_file(study), request)
+
+
+def test_real_processes_compute_what_a_simulation_computes(
+    running: Loopback, hospitals: Path, expected: dict[str, object]
+) -> None:
+    run = begin(running, hospitals / "study.yaml")
+    finish(running, run, Silence())
+    assert without_transport(running.out / "results.json") == expected
+    timed = exchanges_of(run.events())
+    assert len(timed) == run.exchanges() > 10
+    assert len(run.launches.numbers) == 1
+
+
+def restart(running: Loopback, hospital: str) -> None:
+    """End a hospital's daemon as a service manager does, and start it."""
+    running.sites[hospital].terminate()
+    running.sites[hospital].wait(60)
+    running.sites[hospital] = start_site(running.folders[hospital], own(running, hospital))
+
+
+KILLS: dict[str, Callable[[Loopback], None]] = {
+    "superlink": lambda running: kill_kept(running.consortium, "superlink"),
+    "gateway": lambda running: kill_kept(running.consortium, "gateway"),
+    "executor of the coordinator": lambda running: kill_kept(running.consortium, "executor"),
+    "serverapp": lambda running: kill_app(running.consortium),
+    "forwarder": lambda running: kill_kept(own(running, VICTIM), "forwarder"),
+    "supernode": lambda running: kill_kept(own(running, VICTIM), "supernode"),
+    "executor of a hospital": lambda running: kill_kept(own(running, VICTIM), "executor"),
+    "clientapp": lambda running: kill_app(own(running, VICTIM)),
+    "daemon of a hospital": lambda running: restart(running, VICTIM),
+}
+
+
+def test_a_run_survives_every_death(running: Loopback, hospitals: Path, expected: dict[str, object]) -> None:
+    run = begin(running, hospitals / "study.yaml")
+    for number, (name, strike) in enumerate(KILLS.items()):
+        after_exchanges(run, 2 + 3 * number)
+        assert run.outcome is None, f"the run was over before the kill of {name}"
+        strike(running)
+    finish(running, run, Silence())
+    assert without_transport(running.out / "results.json") == expected
+    assert len(run.launches.numbers) >= 2, "the coordinator's own process died, so Flower saw two runs at least"
+
+
+def test_a_hospital_that_stays_away_is_reported_and_dropped(running: Loopback, hospitals: Path) -> None:
+    study = hospitals.parent / "impatient.yaml"
+    study.write_text((STUDY % "0.5").replace("small-demo", "impatient"), encoding="utf-8")
+    run = begin(running, study)
+    after_exchanges(run, 4)
+    running.sites[VICTIM].kill()
+    running.sites[VICTIM].wait()
+    try:
+        finish(running, run, Silence())
+    finally:
+        running.sites[VICTIM] = start_site(running.folders[VICTIM], own(running, VICTIM))
+    found = without_transport(running.out / "results.json")
+    assert [(lost["hospital"], lost["code"]) for lost in found["lost"]] == [(VICTIM, "no_answer")]
+    notices = [event["text"] for event in run.events() if event["event"] == "notice"]
+    assert any(VICTIM in text and "starts again without" in text for text in notices), notices
+    until(lambda: process_of(own(running, VICTIM), "supernode"), 60, "the hospital is back")
