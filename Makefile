@@ -9,7 +9,7 @@ BUNDLE := .build/bundle
 BUNDLE_EXTRAS := images
 PIP_FLAGS := --disable-pip-version-check --quiet
 
-.PHONY: help install demo test test-slow bundle bench bench-harmonisation bench-extraction bench-secure-sum lint clean
+.PHONY: help install demo test test-slow bundle bench bench-networks bench-harmonisation bench-extraction bench-secure-sum lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -54,6 +54,9 @@ bench-harmonisation: $(INSTALLED)  ## ComBat in a federation against pooled neur
 
 bench-extraction: $(INSTALLED)  ## features of a large CT against PyRadiomics called per region: minutes
 	$(BIN)/python benchmarks/extraction.py
+
+bench-networks: $(INSTALLED)  ## a round of ten million weights against bare Flower, masked and not: minutes
+	$(BIN)/python benchmarks/network_rounds.py
 
 bench-secure-sum: $(INSTALLED)  ## what masking costs at 4, 20 and 100 hospitals, in seconds and bytes: minutes
 	$(BIN)/python benchmarks/secure_sum.py

@@ -2,8 +2,8 @@
 
 Every part runs in a process of its own on the same grid in one process. Ours: real stores, gates in the lower profile,
 answers kept and noted in the ledger, totals kept in the checkpoint; local training is one step on a few patients, so
-that what is timed is the conversation. Bare: a ClientApp that takes an ArrayRecord of float32, makes the same step and
-sends it back, and a ServerApp's loop that averages; nothing is kept, checked or masked.
+that what is timed is the conversation. Bare: a ClientApp that takes weights as float32 in a ConfigRecord, makes the
+same step and sends them back, and a loop that averages; nothing is kept, checked or masked.
 """
 
 import json
@@ -33,9 +33,10 @@ def hidden(weights: int) -> list[int]:
 
 def ours(weights: int, rounds: int, masked: bool) -> dict[str, float]:
     """Seconds a round, from the second on."""
+    from common.room import Room
     from common.study import Study
-    from deploy.simulation.simulate import Simulation, find_hospitals, hospitals_app
     from deploy.simulation.grid import OneProcessGrid
+    from deploy.simulation.simulate import Simulation, find_hospitals, hospitals_app
     from server.checkpoint import Checkpoint
     from server.federation import FlowerFederation
     from server.hospitals import Hospitals
@@ -43,7 +44,6 @@ def ours(weights: int, rounds: int, masked: bool) -> dict[str, float]:
     from server.methods.pipeline import prepare
     from server.progress import Silence
     from server.roll_call import roll_call
-    from common.room import Room
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
@@ -86,10 +86,10 @@ def ours(weights: int, rounds: int, masked: bool) -> dict[str, float]:
         prepared = prepare(federation, study, present.features, frozenset())
         room = Room.of({name: present.disclosed[name] for name in federation.roster})
         times: list[float] = []
-        said = network._say  # noqa: SLF001
-        network._say = lambda *told: times.append(time.monotonic())  # type: ignore[assignment]  # noqa: SLF001
+        said = network._say
+        network._say = lambda *told: times.append(time.monotonic())  # type: ignore[assignment]
         network.fit_networks(federation, study, prepared, prepared.used, room, Silence())
-        network._say = said  # noqa: SLF001
+        network._say = said
         grid.close()
         checkpoint.close()
     return _measured(times)
@@ -97,10 +97,9 @@ def ours(weights: int, rounds: int, masked: bool) -> dict[str, float]:
 
 def bare(weights: int, rounds: int) -> dict[str, float]:
     """The same step and size by Flower's records alone."""
-    from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
-    from flwr.clientapp import ClientApp
-
     import torch
+    from flwr.app import ConfigRecord, Context, Message, RecordDict
+    from flwr.clientapp import ClientApp
     from torch import nn
 
     from deploy.simulation.grid import OneProcessGrid
@@ -112,30 +111,39 @@ def bare(weights: int, rounds: int) -> dict[str, float]:
             nn.Linear(COLUMNS, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
         )
 
+    def record(own: nn.Module) -> RecordDict:
+        return RecordDict(
+            {"weights": ConfigRecord({n: p.detach().numpy().tobytes() for n, p in own.named_parameters()})}
+        )
+
+    def filled(content: RecordDict) -> nn.Module:
+        own = module()
+        with torch.no_grad():
+            for name, parameter in own.named_parameters():
+                packed = bytearray(content.config_records["weights"][name])  # type: ignore[arg-type]
+                parameter.copy_(torch.frombuffer(packed, dtype=torch.float32).reshape(parameter.shape))
+        return own
+
     app = ClientApp()
 
     @app.query("ask")
-    def ask(message: Message, context: Context) -> Message:
-        own = module()
-        arrays = message.content.array_records["weights"]
-        own.load_state_dict({name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()})
+    def ask(message: Message, _: Context) -> Message:
+        own = filled(message.content)
         x = torch.randn(PATIENTS, COLUMNS)
         nn.functional.binary_cross_entropy_with_logits(own(x)[:, 0], (x[:, 0] > 0).float()).backward()
         with torch.no_grad():
             for parameter in own.parameters():
                 parameter -= 0.05 * parameter.grad
-        sent = ArrayRecord({name: Array(p.detach().numpy()) for name, p in own.state_dict().items()})
-        return Message(RecordDict({"weights": sent}), reply_to=message)
+        return Message(record(own), reply_to=message)
 
-    grid = OneProcessGrid(app, HOSPITALS)
-    state = {name: p.detach().numpy() for name, p in module().state_dict().items()}
+    grid, current = OneProcessGrid(app, HOSPITALS), module()
     times = []
     for _ in range(rounds):
-        content = RecordDict({"weights": ArrayRecord({name: Array(a) for name, a in state.items()})})
-        messages = [Message(content, node, "query.ask") for node in grid.get_node_ids()]
-        replies = list(grid.send_and_receive(messages))
-        got = [{n: a.numpy() for n, a in r.content.array_records["weights"].items()} for r in replies]
-        state = {name: np.mean([one[name] for one in got], axis=0) for name in state}
+        messages = [Message(record(current), node, "query.ask") for node in grid.get_node_ids()]
+        found = [dict(filled(reply.content).named_parameters()) for reply in grid.send_and_receive(messages)]
+        with torch.no_grad():
+            for name, parameter in current.named_parameters():
+                parameter.copy_(sum(one[name] for one in found) / len(found))
         times.append(time.monotonic())
     grid.close()
     return _measured(times)
@@ -161,7 +169,7 @@ def main(
     results: dict[str, Any] = {}
     for name in ("bare", "unmasked", "masked"):
         asked = [sys.executable, __file__, "--weights", str(weights), "--rounds", str(rounds), "--part", name]
-        said = subprocess.run(asked, check=True, capture_output=True, text=True, cwd=ROOT).stdout  # noqa: S603
+        said = subprocess.run(asked, check=True, capture_output=True, text=True, cwd=ROOT).stdout
         results[name] = json.loads(said.strip().splitlines()[-1])
         typer.echo(
             f"{name}: {results[name]['seconds']:.1f} s a round, {results[name]['gigabytes']:.1f} GB at peak"

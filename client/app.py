@@ -28,7 +28,7 @@ from client.rows import Rows
 from client.secure_sums import SecureSums, check_may_be_unmasked
 from client.site import Site, open_site
 from client.stability import repeated
-from client.store import Store, extractions
+from client.store import Store, extractions, patches_made
 from client.view import Views
 from client.view_bytes import read_views
 from client.withdrawal import withdrawn
@@ -271,7 +271,8 @@ def _stamps(site: Site) -> _Stamps:
     ]
     written = [(file.name, s.st_mtime_ns, s.st_size) for file in files if file.exists() and (s := file.stat())]
     withdrawals = ("withdrawn", len(withdrawn(site.extracted_in)), 0)
-    return (*written, withdrawals, ("extractions", *extractions(site.extracted_in)))
+    made = [("extractions", *extractions(site.extracted_in)), ("patches", *patches_made(site.extracted_in))]
+    return (*written, withdrawals, *made)
 
 
 def _own_log(own_folder: Path) -> logging.Logger:

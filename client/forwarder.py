@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
@@ -28,10 +27,9 @@ from common.errors import HepafedError
 from common.flower_processes import LOOPBACK
 from common.joining import Refusal
 from common.output_log import output_log
+from common.passing_on import headers_back, headers_on, pieces
 
 FLEET = "/v1/fleet/"
-PASSED_ON = ("content-type", "content-length", "accept")
-PASSED_BACK = ("content-type", "content-length")
 SAY_AGAIN_SECONDS = 300.0
 WARN_AGAIN_SECONDS = 86400.0
 ANSWER_SECONDS = 150.0
@@ -67,12 +65,7 @@ class Forwarder:
             client, address = self._up_to_date()
         except HepafedError as error:
             return self._unavailable(str(error))
-        headers = [
-            (name, value)
-            for name, value in request.headers.items()
-            if name in PASSED_ON or name.startswith("flwr-")
-        ]
-        headers.append(("accept-encoding", "identity"))
+        headers = headers_on(request.headers.items())
         asked = client.build_request(
             "POST", f"https://{address}{request.url.path}", headers=headers, content=request.stream()
         )
@@ -88,7 +81,7 @@ class Forwarder:
             self._said.clear()
             self.log.info("the gateway at %s answers", address, extra={"event": "reached"})
         self._warn()
-        return StreamingResponse(_pieces(answer), status_code=answer.status_code, headers=_back(answer))
+        return StreamingResponse(pieces(answer), status_code=answer.status_code, headers=headers_back(answer))
 
     def _up_to_date(self) -> tuple[httpx.AsyncClient, str]:
         """The client with the present certificate: a renewed one is taken into use by itself."""
@@ -117,7 +110,7 @@ class Forwarder:
             said = None  # the SuperLink's own answer, which is the SuperNode's business
         if said is not None:
             self._say(f"the gateway refused: {said.refused}{'; ' + said.cure if said.cure else ''}", "refused")
-        return Response(content, status_code=answer.status_code, headers=_back(answer))
+        return Response(content, status_code=answer.status_code, headers=headers_back(answer))
 
     def _warn(self) -> None:
         if self._due("expiry", WARN_AGAIN_SECONDS) and (warning := self.connection.warning()):
@@ -134,20 +127,6 @@ class Forwarder:
             return False
         self._said[what] = now
         return True
-
-
-def _back(answer: httpx.Response) -> dict[str, str]:
-    return {
-        name: value for name, value in answer.headers.items() if name in PASSED_BACK or name.startswith("flwr-")
-    }
-
-
-async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for piece in answer.aiter_raw():
-            yield piece
-    finally:
-        await answer.aclose()
 
 
 def serve(own_folder: Path, listen_port: int) -> None:

@@ -198,3 +198,14 @@ def extractions(own: OwnFolder) -> tuple[int, int]:
     with closing(connect(own, read_only=True)) as database:
         found = database.execute("SELECT count(*), coalesce(max(rowid), 0) FROM extractions").fetchone()
     return int(found[0]), int(found[1])
+
+
+def patches_made(own: OwnFolder) -> tuple[int, int]:
+    """The same of the patches that a store holds."""
+    if not own.store.is_file():
+        return 0, 0
+    with closing(connect(own, read_only=True)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'patches'").fetchone():
+            return 0, 0
+        found = database.execute("SELECT count(*), coalesce(max(rowid), 0) FROM patches").fetchone()
+    return int(found[0]), int(found[1])

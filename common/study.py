@@ -256,6 +256,9 @@ class Study(Strict):
             yield ("model", "baseline"), f"{self.model.kind} has no baseline: take it out"
         if (outcome.kind, self.model.kind) == ("multiclass", "ordinal"):
             fitting = "ordinal"  # the levels of the outcome then rise
+        if self.patches is not None and (self.network is None or not self.network.sees_images):
+            said = "no network looks at them: write network.architecture: cnn3d, mil25d or fusion, or take them out"
+            yield ("patches",), said
         if self.model.kind == "network" or self.network is not None:
             yield from self._with_a_network()
         elif self.model.kind != fitting:
@@ -263,6 +266,9 @@ class Study(Strict):
 
     def _with_a_network(self) -> Iterator[tuple[Place, str]]:
         """What does not go together with a network."""
+        if self.network is not None and self.network.sees_images and self.patches is None:
+            said = f"{self.network.architecture} looks at images: add the section patches, or write mlp"
+            yield ("network", "architecture"), said
         if self.network is None:
             yield ("network",), "model.kind: network needs this section: write network: {} for its defaults"
             return

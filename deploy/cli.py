@@ -139,6 +139,7 @@ def simulate_command(
     from common.study import Study
     from deploy.extraction_progress import ExtractionProgress
     from deploy.live import Live
+    from deploy.simulation.patching import patch_all
     from deploy.simulation.simulate import (
         Simulation,
         extract_all,
@@ -165,6 +166,8 @@ def simulate_command(
     say("Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.")
     before = log_ends(simulation)
     for hospital, said in extract_all(simulation, partial(ExtractionProgress, out)).items():
+        say(f"{hospital}: {said}", "yellow" if "failed" in said else "")
+    for hospital, said in patch_all(simulation, partial(ExtractionProgress, out)).items():
         say(f"{hospital}: {said}", "yellow" if "failed" in said else "")
     try:
         with Live(out) as progress:

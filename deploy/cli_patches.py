@@ -26,8 +26,8 @@ def patches(
     """Cut what a study's network looks at out of this hospital's images. Nothing leaves the hospital.
 
     Patches are kept in the hospital's own store (site.yaml: own_folder), by the content of a patient's files and the
-    study's settings: an unchanged patient costs nothing the second time, and a run that was killed goes on where it was.
-    A patient whose images cannot be used is named with the reason and the cure, and does not stop the others.
+    study's settings: an unchanged patient costs nothing the second time, and a run that was killed goes on where it
+    was. A patient whose images cannot be used is named with the reason and the cure, and does not stop the others.
 
     The exit code is 0 when every patient has a patch, 2 when some failed, 1 when nothing could be done.
 

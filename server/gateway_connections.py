@@ -161,6 +161,9 @@ class Connections:
         except ssl.SSLError as error:
             self._refuse(transport, address, said_of(error))
             return
+        except ConnectionAbortedError:
+            self._refuse(transport, address, f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds")
+            return
         except OSError:  # went away without a word, as a probe of the port does
             transport.abort()
             return

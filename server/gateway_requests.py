@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 from common.certificates import WARN_DAYS, common_name, days_left, node_hash, public_bytes
 from common.errors import HepafedError
 from common.joining import HELLO, JOIN, LONGEST_DOCUMENT, RENEW, Hello, JoinRequest, Refusal, RenewalRequest
+from common.passing_on import headers_back, headers_on, pieces
 from server.admission import Admissions, NotAdmitted
 from server.gateway_connections import CERTIFICATE
 from server.rate_limit import RateLimit
@@ -51,8 +52,6 @@ FLEET = frozenset(
 """What a SuperNode asks once its key is registered; keys are registered by joining, not by Flower's register-node."""
 NODE_KEY = "flwr-public-key"
 LONGEST_BODY = 64 * 1024 * 1024
-PASSED_ON = ("content-type", "content-length", "accept")
-PASSED_BACK = ("content-type", "content-length")
 ANSWER_SECONDS = 120.0
 LONGEST_SHOWN = 120
 
@@ -234,12 +233,7 @@ class Gateway:
         declared = request.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > LONGEST_BODY:
             raise Refused(413, "body too long", f"a body may have {LONGEST_BODY} bytes at the most")
-        headers = [
-            (name, value)
-            for name, value in request.headers.items()
-            if name in PASSED_ON or name.startswith("flwr-")
-        ]
-        headers.append(("accept-encoding", "identity"))
+        headers = headers_on(request.headers.items())
         asked = self.superlink.build_request(
             "POST", request.url.path, headers=headers, content=_body(request, LONGEST_BODY)
         )
@@ -250,12 +244,7 @@ class Gateway:
                 "the SuperLink does not answer (%s)", type(error).__name__, extra={"event": "superlink_silent"}
             )
             return JSONResponse({"refused": "the coordinator is being started again"}, status_code=502)
-        back = {
-            name: value
-            for name, value in answer.headers.items()
-            if name in PASSED_BACK or name.startswith("flwr-")
-        }
-        return StreamingResponse(_pieces(answer), status_code=answer.status_code, headers=back)
+        return StreamingResponse(pieces(answer), status_code=answer.status_code, headers=headers_back(answer))
 
     def _note_refusal(self, request: Request, certificate: x509.Certificate | None, refused: Refused) -> None:
         self.log.warning(
@@ -269,14 +258,6 @@ class Gateway:
                 "from": _address(request),
             },
         )
-
-
-async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for piece in answer.aiter_raw():
-            yield piece
-    finally:
-        await answer.aclose()
 
 
 async def _body(request: Request, longest: int) -> AsyncIterator[bytes]:

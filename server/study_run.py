@@ -17,6 +17,7 @@ from common.study import Study
 from common.whole_hospitals import misplaced
 from server.checkpoint import Begun, Checkpoint, Loss
 from server.cohort_counts import Counted, count_cohort
+from server.evaluation.attention import with_attention
 from server.evaluation.bootstrap import Drawn, draw_hospitals
 from server.evaluation.calibration import Calibration, calibrate
 from server.evaluation.discrimination import Discrimination, discriminate
@@ -178,6 +179,7 @@ def _conduct(
     if study.network is not None:
         progress.phase("train networks", study.network.rounds)
         models = fit_networks(federation, study, prepared, selected.active, room, progress)
+        models = with_attention(federation, study, prepared, models)
     else:
         progress.phase("fit", 8)
         models = fit_models(federation, study, prepared, selected.active)

@@ -79,7 +79,8 @@ class RunningGateway:
     @property
     def log(self) -> list[dict[str, Any]]:
         """Every line so far."""
-        lines = self.log_file.read_text(encoding="utf-8").splitlines()
+        whole, _, _ = self.log_file.read_text(encoding="utf-8").rpartition("\n")  # the last may be half written
+        lines = whole.splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def refusals(self) -> list[str]:

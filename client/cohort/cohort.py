@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from common.errors import Code, HospitalError
 from common.outcomes import TimedOutcome
 from common.query import canonical_json
 from common.study import Study
+
+if TYPE_CHECKING:
+    from client.patches.patch import Patch
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,9 @@ class Cohort:
     notes
         For the hospital's own log: who was left out and why.
     digest
-        SHA-256 over everything above but `flow` and `notes`.
+        SHA-256 over everything but `flow` and `notes`.
+    patches
+        What a network on images sees, a patient each; None for who has no usable image; empty where no study asks.
     """
 
     ids: tuple[str, ...]
@@ -63,6 +69,7 @@ class Cohort:
     flow: dict[str, int]
     notes: tuple[str, ...]
     digest: str
+    patches: "tuple[Patch | None, ...]" = ()
 
 
 def read_cohort(site: Site, study: Study, *, outcome_needed: bool = True) -> Cohort:
@@ -154,7 +161,17 @@ class _Reading:
             notes=tuple(self.notes),
             digest="",
         )
-        return replace(cohort, digest=_digest(cohort))
+        return self._with_patches(replace(cohort, digest=_digest(cohort)))
+
+    def _with_patches(self, cohort: Cohort) -> Cohort:
+        """The cohort with what a network on images sees; whoever has no patch stays in."""
+        if self.study.patches is None:
+            return cohort
+        from client.patches.cohort_patches import read_patches  # hospitals without images need no SimpleITK
+
+        found = read_patches(self.site, self.study, cohort.ids)
+        digest = hashlib.sha256(f"{cohort.digest}\n{found.digest}".encode()).hexdigest()
+        return replace(cohort, patches=found.patches, notes=(*cohort.notes, *found.notes), digest=digest)
 
     def _open(self) -> PatientsFile:
         file = open_patients_file(self.site, self.variables)

@@ -220,6 +220,8 @@ DECLARED: Mapping[str, Declared] = {
     "multinomial": _FIT,
     "ordinal": _FIT,
     "cox": _FIT,
+    "attention": Declared(one_view=True),
+    "attribution": Declared(one_view=True),
     "train_network": Declared(times=_rounds, one_view=True, vectors=True, known=_outcome_known, rounds=True),
     "cox_cells": Declared(times=_times(6), one_view=True),
     "cox_risk_sets": Declared(times=_iterations, one_view=True, vectors=True),

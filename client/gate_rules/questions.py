@@ -37,7 +37,9 @@ def _fitting(study: Study) -> list[str]:
     """The steps of fitting the study's family of models."""
     chosen = study.model
     if chosen.kind == "network":
-        return ["train_network"]
+        images = study.network is not None and study.network.sees_images
+        fused = images and study.network is not None and study.network.architecture == "fusion"
+        return ["train_network", *(["attention"] if images else []), *(["attribution"] if fused else [])]
     shared = chosen.kind == "cox" and chosen.baseline == "shared"
     asked: list[str] = ["cox_cells", "cox_risk_sets", "cox_curvature"] if shared else [chosen.kind]
     return [*asked, "tuning"] if chosen.strength == "cross-validated" else asked

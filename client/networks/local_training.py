@@ -15,6 +15,7 @@ from client.networks.exactly import exactly
 from common.networks import flat
 from common.networks.build import build, settings_of
 from common.networks.heads import loss_of
+from common.networks.packing import packed_width
 from common.networks.rounds import batches, learning_rate
 from common.networks.seeds import seed_of
 from common.study import Study
@@ -126,7 +127,7 @@ def loss(study: Study, patients: Patients, weights: np.ndarray, reference: np.nd
 def loaded(study: Study, inputs: int, weights: np.ndarray) -> tuple[nn.Module, torch.device]:
     """The study's network with these weights, where it is to run."""
     device = torch.device("cuda" if settings_of(study).device == "auto" and torch.cuda.is_available() else "cpu")
-    module = build(study, inputs)
+    module = build(study, inputs - packed_width(study))
     flat.load(module, weights)
     return module.to(device), device
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from client.networks.local_training import lines_of
 from client.networks.own_state import OwnState
+from client.patches.packing import packed_patches
 from client.steps import Fitted
 from common.networks import flat
 from common.networks.build import build
@@ -20,13 +21,14 @@ def network(matrix: np.ndarray, fitted: Fitted, own: OwnState) -> np.ndarray:
     """
     study = fitted.members.study
     settings = study.network or Network()
-    found = []
+    found, images = [], packed_patches(study, fitted.members.cohort)
     for m, (weights, columns, after) in enumerate(
         zip(fitted.array("weights"), fitted.array("columns"), fitted.array("rounds"), strict=True)
     ):
         numbers = columns[columns >= 0].astype(np.int64)
         x = np.zeros((len(matrix), len(columns)))
         x[:, : len(numbers)] = matrix[:, numbers]
+        x = np.concatenate([x, images], axis=1)
         reference = None
         if settings.strategy == "fedbn":
             trains = fitted.members.training(fitted.split)

@@ -1,7 +1,6 @@
 """The patches of a study's cohort, as this hospital's store holds them."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -12,8 +11,8 @@ from client.cohort.images_file import read_images_file
 from client.extraction_run.kept import Failure
 from client.patches.kept import open_kept_patches
 from client.patches.patch import Patch
-from client.sealing import OwnFolder, connect
 from client.site import Site
+from client.store import patches_made
 from common.errors import Code, HospitalError
 from common.study import Study
 
@@ -59,17 +58,6 @@ _READ: dict[str, tuple[object, CohortPatches]] = {}
 """A hospital's last patches: every round of training asks for the same ones."""
 
 
-def patches_made(own: OwnFolder) -> tuple[int, int]:
-    """How many patches a store holds, and the number of the last one: equal as long as none was made."""
-    if not own.store.is_file():
-        return 0, 0
-    with closing(connect(own, read_only=True)) as database:
-        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'patches'").fetchone():
-            return 0, 0
-        found = database.execute("SELECT count(*), coalesce(max(rowid), 0) FROM patches").fetchone()
-    return int(found[0]), int(found[1])
-
-
 def _read(site: Site, study: Study, patients: Sequence[str]) -> CohortPatches:
     assert study.patches is not None
     again = f"run: hepafed site patches STUDY {site.folder}"
@@ -98,8 +86,8 @@ def _read(site: Site, study: Study, patients: Sequence[str]) -> CohortPatches:
     if waiting:
         raise HospitalError(
             Code.NO_FEATURES,
-            f"{counted(len(waiting), 'patient')} ({some(waiting, SHOWN_PATIENTS)}): the images have no patch under this "
-            f"study's settings and versions yet, or were changed since; {again}",
+            f"{counted(len(waiting), 'patient')} ({some(waiting, SHOWN_PATIENTS)}): the images have no patch under "
+            f"this study's settings and versions yet, or were changed since; {again}",
         )
     if without:
         notes.append(f"without a folder in {site.images.name}/: {', '.join(without)}")

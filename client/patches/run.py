@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.cannot_extract import CannotExtract
+from client.cohort.extracted_features import require_pyradiomics
 from client.cohort.findings import ImagesUnusable, stopping
 from client.cohort.images_file import ImagesFile, read_images_file
 from client.extraction_run.done import Asked, Done, Watch
@@ -43,6 +44,7 @@ def patch_hospital(site: Site, study: Study, asked: Asked, watch: Watch) -> Done
         raise HospitalError(
             Code.WRONG_STUDY, f"the study {study.study} has no section patches: its model looks at no images"
         )
+    require_pyradiomics()
     patches = study.patches
     patients, notes = patients_with_images(site)
     done = Done(len(patients), notes=notes)
@@ -64,7 +66,7 @@ def compute(task: Task) -> object:
     """One patient's patch, or a Failure with its reason; runs in a process of its own."""
     from client.cohort.image_checks import check_images, limits_of
     from client.extraction import one_thread, phase_images, read_phases
-    from client.patches.patch import make_patch
+    from client.patches.making import make_patch
 
     one_thread()
     features = task.patches.as_features()

@@ -5,6 +5,7 @@ Every query is a small pure function of a hospital's rows and of bounded public 
 """
 
 from client.queries import (  # noqa: F401  (importing a module declares its queries)
+    attention,
     bootstrap,
     cohort_counts,
     combat,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, StrictInt, ValidationInfo, field_validator, model_validator
 
+from client.patches.packing import packed_patches
 from client.queries.problems import MOST_PROBLEMS
 from client.queries.registry import Asked, ColumnNumbers, Parameters, bounded_array, query
 from client.rows import Rows
@@ -186,14 +187,17 @@ def _networks(rows: Rows, asked: Round) -> Iterator[_Network]:
     """Every network with its patients, split by split, so that a split's matrix is worked out once."""
     from client.networks.local_training import Patients
 
-    for number, (matrix, outcome, weight) in enumerate(rows.weighted_tables()):
-        split = rows.query.splits[number]
+    tables = zip(rows.chosen(), rows.weighted_tables(), strict=True)
+    for number, ((split, chosen), (matrix, outcome, weight)) in enumerate(tables):
+        known = rows.known(split)
+        images = packed_patches(rows.study, rows.cohort, chosen if known is None else chosen & known.there)
         stands = np.ones(len(matrix)) if weight is None else weight
         if weight is not None:
             rows.refuse_weights_on_few_patients(stands)
         for k in (k for k, of in enumerate(asked.of) if of == number):
             columns = asked.columns[k]
-            patients = Patients(_laid_out(matrix, columns, asked.inputs), outcome, stands)
+            laid_out = np.concatenate([_laid_out(matrix, columns, asked.inputs), images], axis=1)
+            patients = Patients(laid_out, outcome, stands)
             validated = _validated(rows, split, columns, asked.inputs, patients) if INNER in split else ()
             yield _Network(k, name_of(rows, split, asked.model[k]), patients, validated)
 
@@ -216,7 +220,10 @@ def _validated(
     weight, known = np.ones(len(outcome)), rows.known(split)
     if known is not None:
         outcome, weight, chosen = known.outcome, known.weight, chosen & known.there
-    patients = Patients(_laid_out(matrix[chosen], columns, inputs), outcome[chosen], weight[chosen])
+    laid_out = np.concatenate(
+        [_laid_out(matrix[chosen], columns, inputs), packed_patches(rows.study, rows.cohort, chosen)], axis=1
+    )
+    patients = Patients(laid_out, outcome[chosen], weight[chosen])
     return (patients, training) if survival else (patients,)
 
 

@@ -41,6 +41,7 @@ def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
         lines = harmonised_lines(rows.cohort, rows.views, parameters.harmonised)
         write_csv(rows.site.own_folder / "harmonised.csv", header, lines)
         _draw_densities(rows, parameters.harmonised)
+    _draw_attention(rows)
     return Answer()
 
 
@@ -69,6 +70,21 @@ def _compare_with_own_model(rows: Rows, labels: tuple[str, ...]) -> None:
     from client.worth_joining import write_worth_joining  # which takes a fit's sums from this room
 
     write_worth_joining(rows, labels)
+
+
+def _draw_attention(rows: Rows) -> None:
+    """Write attention/ID.png: where the final network looks in each patient's image, where it looks at images."""
+    if rows.study.network is None or not rows.study.network.sees_images:
+        return
+    from client.networks.explaining import explain
+    from client.patches.overlay import overlay, write_overlay
+
+    found = explain(rows, FINAL, np.ones(len(rows.cohort.ids), dtype=bool))
+    for number, heat in zip(found.numbers, found.heat, strict=True):
+        patch = rows.cohort.patches[number]
+        assert patch is not None  # those without one are not explained
+        picture = overlay(patch, heat)
+        write_overlay(rows.site.own_folder / "attention", rows.cohort.ids[number], picture)
 
 
 def _draw_densities(rows: Rows, view_hash: str) -> None:

@@ -39,7 +39,7 @@ class Augmented:
         return torch.cat([changed, (moved[:, self.phases :] > 0.5).to(image.dtype)], dim=1)
 
     def _transforms(self, image: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
-        """Patients × 3 × 4: from places in the new patch to places in the old one, as affine_grid has them (x, y, z)."""
+        """Patients × 3 × 4: from places in the new patch to places in the old, as affine_grid has them (x, y, z)."""
         patients = len(image)
         angles = torch.deg2rad(self.settings.rotation_degrees * _between(draw, (patients, 3), image))
         flips = torch.ones(patients, 3, dtype=image.dtype)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.networks import flat, mlp
+from common.networks import flat, mlp, packed
 from common.networks.seeds import seed_of
 from common.networks.settings import Network
 from common.study import Study
@@ -16,6 +16,8 @@ def build(study: Study, inputs: int) -> nn.Module:
     """The study's network over so many columns; the values of its parameters are not set."""
     settings = settings_of(study)
     precision = torch.float64 if settings.precision == "double" else torch.float32
+    if settings.sees_images:
+        return packed.build(study, settings, inputs).to(precision)
     return mlp.build(settings, inputs, study.lines(), study.outcome.kind != "survival").to(precision)
 
 

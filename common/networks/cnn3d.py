@@ -12,7 +12,6 @@ from common.networks.image_settings import ImageSettings
 from common.networks.residual import levels
 from common.networks.shapes import Shapes
 
-
 ALMOST_NOTHING = 1e-6
 """What a voxel outside tumour and ring weighs: where a patch shows neither, the mean is over all."""
 
@@ -34,7 +33,9 @@ class Encoder3D(nn.Module):
     def pooled(self, maps: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Patients × width."""
         shown = image[:, self.first_mask :].amax(dim=1, keepdim=True)
-        weight = functional.adaptive_avg_pool3d(shown, tuple(maps.shape[2:])) + ALMOST_NOTHING
+        weight = (
+            functional.adaptive_avg_pool3d(shown, (maps.shape[2], maps.shape[3], maps.shape[4])) + ALMOST_NOTHING
+        )
         return (weight * maps).sum(dim=(2, 3, 4)) / weight.sum(dim=(2, 3, 4))
 
     def importance(self, gradient: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Intermediate fusion: image, radiomics and clinical columns become embeddings, which are joined before the last layers.
+"""Intermediate fusion: image, radiomics and clinical columns become embeddings, joined before the last layers.
 
 What a patient is without is replaced by a vector that is learnt, and said to the joined layer by a 0.
 """
@@ -13,7 +13,6 @@ from common.networks.image_settings import ImageSettings
 from common.networks.inputs import Inputs
 from common.networks.mil25d import Encoder25D
 from common.networks.shapes import Shapes
-
 
 GAIN = 10.0
 """Means over a patch differ between patients by hundredths, standardised columns by one."""

@@ -17,7 +17,7 @@ class ImageSettings(Strict):
 
     encoder: Literal["cnn3d", "mil25d"] = Field(
         "cnn3d",
-        description="cnn3d: residual convolutions in three dimensions; mil25d: the slices that show tumour or ring, each "
+        description="cnn3d: residual convolutions in three dimensions; mil25d: slices that show tumour or ring, each "
         "with its neighbours, weighed by gated attention",
     )
     channels: list[Width] = Field(

@@ -1,6 +1,6 @@
 """Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365) of the table's columns.
 
-a_j = (x_j − b_j) ∫₀¹ ∂f/∂x_j (b + t(x − b)) dt, from the baseline b = 0, which is the mean of a standardised column, by the
+a_j = (x_j − b_j) ∫₀¹ ∂f/∂x_j (b + t(x − b)) dt, from the baseline b = 0, the mean of a standardised column, by the
 midpoint rule. Σ_j a_j = f(x) − f(b), up to the rule's error; the image stays as it is.
 """
 

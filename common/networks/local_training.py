@@ -59,7 +59,7 @@ def train_locally(
                     shown = shown.with_image(augment(shown.image, seed_of("local augmentation", seed, number)))
                 found = loss(network(shown), outcome[rows])
                 optimiser.zero_grad()
-                found.backward()  # type: ignore[no-untyped-call]
+                found.backward()
                 optimiser.step()
                 schedule.step()
                 total += float(found.detach()) * len(chosen)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from common.networks.image_settings import ImageSettings
 from common.strict_yaml import Place
 from common.variables import Strict
 
@@ -26,7 +27,11 @@ class EarlyStopping(Strict):
 class Network(Strict):
     """A network, how hospitals train it, and how their updates are joined."""
 
-    architecture: Literal["mlp"] = "mlp"
+    architecture: Literal["mlp", "cnn3d", "mil25d", "fusion"] = Field(
+        "mlp",
+        description="mlp: on columns; cnn3d, mil25d: on images alone; fusion: on both. Images need the section patches",
+    )
+    image: ImageSettings | None = Field(None, description="cnn3d, mil25d, fusion: the part that looks at images")
     hidden: list[Annotated[int, Field(ge=1, le=8192)]] = Field(
         [32, 16], max_length=8, description="units of each hidden layer; none: a linear model"
     )
@@ -82,6 +87,12 @@ class Network(Strict):
                 ("hidden",),
                 "without a hidden layer there is nothing to normalise: name one, or another strategy",
             )
+        if self.architecture == "mlp" and self.image is not None:
+            yield ("image",), "an mlp looks at no images: take it out, or write architecture: cnn3d, mil25d or fusion"
+        if self.architecture != "mlp":
+            for name in ("hidden", "activation", "normalisation", "dropout"):
+                if name in self.model_fields_set:
+                    yield (name,), f"{self.architecture} has none: see network.image, or write architecture: mlp"
         if self.strategy == "scaffold" and self.momentum:
             yield ("momentum",), "scaffold's control variates suppose plain steps: write 0"
         given = self.model_fields_set
@@ -97,6 +108,11 @@ class Network(Strict):
                 ("batch_size",),
                 f"risk sets within fewer than {BATCH} patients tell little: write {BATCH} or all",
             )
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether patches are part of what it is trained on."""
+        return self.architecture != "mlp"
 
     def batch(self, patients: int, survival: bool) -> int:
         """How many of so many patients a step takes."""

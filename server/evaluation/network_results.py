@@ -25,6 +25,7 @@ def network_of(study: Study, networks: Networks | None) -> dict[str, Any] | None
             model: {split: asdict(networks.curves[model, split]) for split in networks.splits}
             for model in networks.models
         },
+        "attention": None if networks.attention is None else asdict(networks.attention),
     }
 
 

@@ -15,6 +15,7 @@ Rounds: `network.rounds` at most. Totals are in the checkpoint, so a resumed run
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from server.methods.network_strategies import strategy_of
 from server.methods.network_strategies.joined import joined_of
 from server.methods.pipeline import Prepared
 from server.progress import Progress
+
+if TYPE_CHECKING:
+    from server.evaluation.attention import Attention
 
 SAID = 20
 """Rounds of which a person is told, spread over the training."""
@@ -67,6 +71,7 @@ class Networks:
     trained: tuple[tuple[str, ...], ...]
     strategy: str
     notes: tuple[str, ...] = ()
+    attention: "Attention | None" = None
 
     @property
     def number_of_weights(self) -> int:

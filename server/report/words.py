@@ -114,6 +114,15 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "clipped to a norm agreed beforehand and weighted by patients; how many patients and hospitals trained; "
             "the loss, and on inner folds the loss of patients held out.",
         ),
+        "attention": (
+            "Where the network looks",
+            "Over patients with images: their number, and the sums of the shares of the network's attention that fall "
+            "on tumour, ring and elsewhere, and of the shares of the patch that these are.",
+        ),
+        "attribution": (
+            "What columns weigh in the fused network",
+            "For each column: the sum over patients of how far it moves their prediction from the average patient's.",
+        ),
         "column_counts": (
             "Counts for quartiles",
             "For each clinical column: how many values lie at or below a few given points.",

@@ -92,3 +92,36 @@ def test_the_doctor_has_a_cure_for_everything_that_is_not_well(tmp_path: Path) -
     assert findings["daemon"].level == "mind"
     assert all(finding.cure for finding in findings.values() if finding.level != "well")
     assert CliRunner().invoke(app, ["site", "doctor", str(folder)]).exit_code == 1
+
+
+def test_an_app_that_died_before_it_fetched_its_message_is_answered_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import flwr.supernode.start_client_internal as loop
+    from flwr.app import Message, RecordDict
+    from flwr.common.constant import SubStatus
+    from flwr.supercore.constant import TaskType
+    from flwr.supercore.object_store import ObjectStoreFactory
+    from flwr.supercore.task_identity import TaskIdentity
+    from flwr.supernode.nodestate.in_memory_nodestate import InMemoryNodeState
+
+    from client.supernode import hasten
+
+    for name in ("finish_task", "_store_error_replies", "store_message"):
+        monkeypatch.setattr(InMemoryNodeState, name, getattr(InMemoryNodeState, name))
+    monkeypatch.setattr(loop, "time", loop.time)
+    hasten(tmp_path / "bell")
+    state = InMemoryNodeState(ObjectStoreFactory().store())
+    state.set_node_id(5)
+    for number in ("task_id", "run_id", "node_id"):
+        monkeypatch.setattr(TaskIdentity, f"_{number}", 9)
+    asked = Message(RecordDict(), dst_node_id=5, message_type="query.ask")
+    asked.metadata.__dict__["_message_id"] = "asked"
+    task = state.create_task(task_type=TaskType.CLIENT_APP, run_id=9, fab_hash="f")
+    state.store_message(asked)
+    assert not state.get_messages_legacy(is_reply=True)
+    state.claim_task(task)
+    assert state.finish_task(task, SubStatus.FAILED, "killed")
+    (reply,) = state.get_messages_legacy(is_reply=True)
+    assert reply.has_error()
+    assert reply.metadata.reply_to_message_id == "asked"

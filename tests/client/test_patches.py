@@ -12,7 +12,8 @@ from client.cohort.grids import Grid
 from client.extraction.phase_images import PhaseImages
 from client.extraction_run.done import Asked, Done
 from client.patches.cohort_patches import read_patches
-from client.patches.patch import RING, TUMOUR, make_patch
+from client.patches.making import make_patch
+from client.patches.patch import RING, TUMOUR
 from client.patches.run import patch_hospital
 from client.regions import Masks
 from client.site import Site
@@ -29,6 +30,7 @@ PATCHES: dict[str, Any] = {
     "ring_mm": 4.0,
     "ring_rules": {"clip_to_liver": False, "lowest_hu": None},
 }
+NETWORK: dict[str, Any] = {"model": {"kind": "network"}, "network": {"architecture": "cnn3d"}}
 CENTRE_MM = np.array([30.0, -12.0, 55.0])
 
 
@@ -124,7 +126,7 @@ def patched(site: Site, asked: Study, **how: Any) -> Done:
 
 
 def test_patches_are_made_once_and_again_for_a_changed_patient(tmp_path: Path) -> None:
-    site, asked = write_hospital(tmp_path), imaged_study(patches=PATCHES)
+    site, asked = write_hospital(tmp_path), imaged_study(**NETWORK, patches=PATCHES)
     with pytest.raises(HospitalError, match="hepafed site patches STUDY"):
         read_patches(site, asked, ["P0"])
     assert sorted(patched(site, asked).computed) == ["P0", "P1", "P2"]
@@ -156,4 +158,4 @@ def test_patches_are_made_once_and_again_for_a_changed_patient(tmp_path: Path) -
 )
 def test_settings_that_cannot_be_are_refused_in_words(change: dict[str, Any], said: str) -> None:
     with pytest.raises(StudyError, match=said):
-        imaged_study(patches=PATCHES | change)
+        imaged_study(**NETWORK, patches=PATCHES | change)

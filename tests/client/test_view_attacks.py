@@ -325,7 +325,7 @@ def test_a_chain_must_end_in_a_model_to_be_judged(hospital: Whereabouts) -> None
     for steps in ([], [SCALE], [("select", {"columns": [1]}, {})]):
         views = chain_of(["age", "size"], steps)
         answer = ask(hospital, PLAIN, "discrimination", tuple(views), view=views[-1].hash, **judged)
-        refused(hospital, answer, "ends in a linear model")
+        refused(hospital, answer, "ends in a model")
         assert not answer.disclosed.auc
     views = chain_of(["age", "afp"], [("scale", {}, {"centre": [60.0, 100.0], "spread": [10.0, 20.0]}), LINEAR])
     answer = ask(hospital, PLAIN, "discrimination", tuple(views), view=views[-1].hash, **judged)

@@ -78,6 +78,7 @@ def restart(running: Loopback, hospital: str) -> None:
 
 
 KILLS: dict[str, Callable[[Loopback], None]] = {
+    "clientapp": lambda running: kill_app(own(running, VICTIM)),
     "superlink": lambda running: kill_kept(running.consortium, "superlink"),
     "gateway": lambda running: kill_kept(running.consortium, "gateway"),
     "executor of the coordinator": lambda running: kill_kept(running.consortium, "executor"),
@@ -85,7 +86,6 @@ KILLS: dict[str, Callable[[Loopback], None]] = {
     "forwarder": lambda running: kill_kept(own(running, VICTIM), "forwarder"),
     "supernode": lambda running: kill_kept(own(running, VICTIM), "supernode"),
     "executor of a hospital": lambda running: kill_kept(own(running, VICTIM), "executor"),
-    "clientapp": lambda running: kill_app(own(running, VICTIM)),
     "daemon of a hospital": lambda running: restart(running, VICTIM),
 }
 
