@@ -105,6 +105,7 @@ def test_adaptive_strategies_step_as_published() -> None:
         np.testing.assert_allclose(found, w, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_scaffold_takes_the_drift_out_of_hospitals_that_differ() -> None:
     """With full batches, unlike hospitals and many local steps, FedAvg stops away from the pooled optimum."""
     table = equal_hospitals()

@@ -94,7 +94,7 @@ def test_a_run_whose_coordinator_and_hospital_were_killed_ends_with_the_same_wei
 
 
 def approved(tmp_path: Path, **changes: Any) -> tuple[Study, dict[str, Whereabouts]]:
-    """Four hospitals of sixty patients that approve a study, with every gate closed that is closed outside simulations."""
+    """Four hospitals of sixty patients that approve a study, with gates as outside simulations."""
     table = equal_hospitals(80)
     table["hospital"] = np.tile(["alder", "birch", "cedar", "dogwood"], 60)
     table.insert(0, "id", [f"P{k:03d}" for k in range(len(table))])
@@ -110,6 +110,7 @@ def approved(tmp_path: Path, **changes: Any) -> tuple[Study, dict[str, Whereabou
     return asked, approve_everywhere(asked, folders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "outcome", [{"kind": "binary", "column": "mvi"}, {"kind": "survival", "time": "days", "event": "died"}]
 )
