@@ -38,6 +38,7 @@ from common.masking import Asking, Said, Step, read_asking
 from common.query import ROLL_CALL, Answer, Query, canonical_json
 from common.room import PURPOSE, seat_of
 from common.secure_sum.refusals import SecureSumRefused
+from common.splits import Label, is_repeat
 from common.study import Study
 from common.wire import Reply
 
@@ -194,12 +195,18 @@ def _signed(site: Site, study: Study, answer: Answer) -> Answer:
 
 
 def _once_in_clear(answer: Answer, store: Store, query: Query) -> Answer:
-    """Own AUC and calibration leave in clear once a study and scheme; a second model's are left out."""
+    """Own AUC and calibration leave in clear once a study and scheme; a second model's or repeat's are left out.
+
+    Many of a hospital's figures by models that a coordinator chose would be the points of its own ROC curve.
+    """
     disclosed = answer.disclosed
 
     def first(figures: dict[str, tuple[float, float]], kind: str) -> dict[str, tuple[float, float]]:
         may = store.may_say_in_clear
-        return {s: f for s, f in figures.items() if may(query.study, f"{kind} {s}", query.question)}
+        chosen = {
+            s: f for s, f in figures.items() if not Label.read(s).model and not is_repeat(Label.read(s).scheme)
+        }
+        return {s: f for s, f in chosen.items() if may(query.study, f"{kind} {s}", query.question)}
 
     kept = {"auc": first(disclosed.auc, "auc"), "calibration": first(disclosed.calibration, "calibration")}
     return replace(answer, disclosed=disclosed.model_copy(update=kept))

@@ -22,6 +22,10 @@ STEEPEST_POWER_UNSEEN = 1e-3
 """The same for a split that leaves this hospital out, whose totals know nothing of it."""
 STEEPEST_LOGARITHM = 1e-6
 STEEPEST_SCALE = 1e-6
+STEEPEST_SCALE_SEEN = 0.03
+"""Of own deviations that a total holds: it is never less than the hospital's share of the patients, squared."""
+FARTHEST_SCORE = 30.0
+"""Log odds from the median patient: a steeper score would be a step between two neighbours."""
 FARTHEST_BOUNDED = 1e6
 FARTHEST_FILL = 1e6
 FARTHEST_SHIFT = 1e8
@@ -65,7 +69,9 @@ def check_numbers(view: View) -> None:
         require(np.abs(arrays["beta"]) <= MAXIMUM_COEFFICIENT, f"coefficients are at most {MAXIMUM_COEFFICIENT:g}")
     elif view.step == "network":
         require(np.abs(arrays["weights"]) <= MAXIMUM_COEFFICIENT, f"weights are at most {MAXIMUM_COEFFICIENT:g}")
-        require((arrays["rounds"] >= 0) & (arrays["rounds"] <= MOST_ROUNDS), "rounds of training are whole numbers")
+        require(
+            (arrays["rounds"] >= 0) & (arrays["rounds"] <= MOST_ROUNDS), "rounds of training are whole numbers"
+        )
     elif "variance" in arrays:
         constant, patients = arrays["constant"], arrays["patients"]
         changed = (constant == 0) & (np.array(view.parameters["groups"]) >= 0)
@@ -108,7 +114,9 @@ def check_before(matrix: np.ndarray, fitted: Fitted) -> None:
                     f"transform: the scale of a signed log is far below this hospital's values in {fitted.split}"
                 )
     elif step == "scale":
-        _check_scale(values, fitted.array("centre"), fitted.array("spread"))
+        full = fitted.members.guard == "full" and bool(taught.any())
+        steepest = STEEPEST_SCALE_SEEN if full else STEEPEST_SCALE
+        _check_scale(values, fitted.array("centre"), fitted.array("spread"), steepest)
     elif "grand_mean" in fitted.view.arrays:
         features = matrix[:, fitted.numbers("features")]
         changed = harmonise.parameters_of(fitted).harmonised
@@ -126,6 +134,9 @@ def check_after(before: np.ndarray, after: np.ndarray, fitted: Fitted) -> None:
         refuse(f"{step}: it makes a value infinite in {fitted.split}")
     if step == "select":
         return
+    scores = step in ("linear", "blend") and fitted.members.guard == "full"
+    if scores and (np.abs(after - np.median(after, axis=0)) > FARTHEST_SCORE).any():
+        refuse(f"{step}: scores lie more than {FARTHEST_SCORE:g} apart in {fitted.split}; take a stronger penalty")
     lost = np.isnan(after)
     same_columns = after.shape == before.shape and step not in LAST
     if (lost & ~np.isnan(before)).any() if same_columns else lost.any():
@@ -164,10 +175,10 @@ def check_power(values: np.ndarray, location: np.ndarray, scale: np.ndarray, *, 
     _check_shift("yeo-johnson", values, location)
 
 
-def _check_scale(values: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> None:
+def _check_scale(values: np.ndarray, centre: np.ndarray, spread: np.ndarray, steepest: float) -> None:
     """A spread of 0 takes a column out; any other must not be far below this hospital's own."""
     _, own, varies = _own(values)
-    if ((spread > 0) & varies & (spread < STEEPEST_SCALE * own)).any():
+    if ((spread > 0) & varies & (spread < steepest * own)).any():
         refuse("scale: a spread is far below this hospital's own")
     _check_shift("scale", values, np.where(spread > 0, centre, np.nan))
 

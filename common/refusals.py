@@ -33,7 +33,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.NOT_MASKED: "it was asked for sums without masks, and its policy does not allow that",
         Code.BUDGET_SPENT: "the privacy budget of the study, or of the hospital's patients, is spent",
         Code.SECURE_SUM: "a key, a share or a round of the secure sum is not as agreed: the hospital's log says which",
-        Code.LITTLE_WORK: "its gate asks for an epoch or ten local steps between two answers: raise network.local_steps",
+        Code.LITTLE_WORK: "its gate asks for an epoch or ten local steps between answers: raise network.local_steps",
         Code.EXPLODED: "training diverged there and it sent nothing: lower network.learning_rate, or set clip_gradient",
         Code.SEALED: "its patients are sealed, and another model was judged on them before",
         Code.NEARLY_SAME_COHORT: "its cohort differs by a few patients from another study's: wait for more changes",

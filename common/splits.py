@@ -75,6 +75,12 @@ def splits_of(study: Study, roster: Iterable[str]) -> tuple[str, ...]:
     return (*outer, *(f"{split}{INNER}{fold}" for split in outer for fold in inner))
 
 
+def is_repeat(scheme: str) -> bool:
+    """Whether a scheme judges the same patients again, by other folds."""
+    kind, _, number = scheme.partition("/")
+    return kind == "kfold" and number != "0"
+
+
 def outer_splits_of(study: Study, roster: Iterable[str]) -> tuple[str, ...]:
     """The splits whose models are judged or released."""
     validation = study.validation

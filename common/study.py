@@ -257,7 +257,9 @@ class Study(Strict):
         if (outcome.kind, self.model.kind) == ("multiclass", "ordinal"):
             fitting = "ordinal"  # the levels of the outcome then rise
         if self.patches is not None and (self.network is None or not self.network.sees_images):
-            said = "no network looks at them: write network.architecture: cnn3d, mil25d or fusion, or take them out"
+            said = (
+                "no network looks at them: write network.architecture: cnn3d, mil25d or fusion, or take them out"
+            )
             yield ("patches",), said
         if self.model.kind == "network" or self.network is not None:
             yield from self._with_a_network()

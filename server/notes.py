@@ -37,14 +37,17 @@ def notes_on_harmonisation(finished: Finished) -> list[str]:
 
 def notes_on_dimension(finished: Finished) -> list[str]:
     """What real hospitals would refuse: a cross-product of more than N/3 − 1 columns."""
-    rows = float(finished.prepared.rows.min())
+    trained = finished.prepared.rows[: len(finished.splits)]
+    held_out = [trained[0] - n for n, s in zip(trained, finished.splits, strict=True) if s.startswith("kfold/")]
+    rows = float(min([trained.min(), *held_out]))
     allowed = int(rows / 3 - 1)
     asked = int(finished.prepared.used.sum(axis=1).max())
     if asked <= allowed:
         return []
     return [
-        f"The model has {asked} columns; with {rows:.0f} patients in the smallest training set, hospitals' gates "
-        f"will allow {allowed} in one cross-product. This simulation used a lower profile: name fewer in earnest."
+        f"The model has {asked} columns; with {rows:.0f} patients in the smallest set of rows (a fold is one), "
+        f"hospitals' gates will allow {allowed} in one cross-product. This simulation used a lower profile: name fewer "
+        "in earnest."
     ]
 
 

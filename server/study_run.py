@@ -236,7 +236,11 @@ def _conduct(
 
 
 def _write_own(
-    federation: FlowerFederation, query: str, scores: str, parameters: dict[str, Any], arrays: Mapping[str, np.ndarray]
+    federation: FlowerFederation,
+    query: str,
+    scores: str,
+    parameters: dict[str, Any],
+    arrays: Mapping[str, np.ndarray],
 ) -> list[str]:
     """Let every hospital write what stays there; a copy that cannot be written is no reason to lose a result."""
     try:
@@ -244,7 +248,9 @@ def _write_own(
     except HospitalLost as lost:
         if lost.code not in (Code.BAD_PARAMETERS, Code.INTERNAL):
             raise
-        return [f"{lost.hospital} could not write its own copies ({query}: {lost.code.value}); its own log says why"]
+        return [
+            f"{lost.hospital} could not write its own copies ({query}: {lost.code.value}); its own log says why"
+        ]
     return []
 
 

@@ -48,14 +48,14 @@ class Declared:
         Columns of the largest cross-product, for the split of a number.
     times
         How often a study asks it.
-    both_sides
-        It looks at the training and the held-out rows of its splits.
     one_view
         All questions of a study name one view.
     known
         Sets of columns; its sums are over the rows in which all of a set are known.
     cells
         Counts of this hospital's own patients whose sums stand by themselves in the total.
+    splits_once
+        A split is asked about once: further messages are about other splits.
     vectors
         It asks problems, each at coefficients of its own: every one counts towards the third of the patients that
         may be asked of a split. Otherwise a question counts 1.
@@ -65,11 +65,11 @@ class Declared:
 
     width: Callable[[Rows, Any, int], int] = _no_products
     times: Callable[[Study], int] = _once
-    both_sides: bool = False
     one_view: bool = False
     known: Callable[[Rows, Any], list[tuple[str, ...]]] = _none_known
     cells: Callable[[Rows, Any], Iterator[np.ndarray]] = _no_cells
     vectors: bool = False
+    splits_once: bool = False
     rounds: bool = False
 
 
@@ -86,9 +86,9 @@ def expanded(covariates: tuple[int, ...], smooth: Mapping[str, Any]) -> int:
 
 
 def _widest_problem(rows: Rows, asked: Any, k: int) -> int:
-    """Slopes of the widest problem of a split whose second derivatives are asked."""
+    """Slopes of all columns between which second derivatives of a split are asked, in one problem or in several."""
     blocks = rows.study.lines() if rows.query.name == "multinomial" else 1
-    return blocks * max((len(asked.columns[j]) for j in asked.curved if asked.of[j] == k), default=0)
+    return blocks * len(set[int]().union(*(asked.columns[j] for j in asked.curved if asked.of[j] == k)))
 
 
 def _changed_features(rows: Rows, _: Parameters, k: int) -> int:
@@ -184,11 +184,9 @@ def _times(number: int) -> Callable[[Study], int]:
 
 _BY_LEVEL = Declared(times=_level_variables, cells=_patients_by_level)
 _PRODUCTS_BY_LEVEL = Declared(_covariates_and_feature, _level_variables, cells=_patients_by_level)
-_SCREENING = Declared(
-    times=_times(12), one_view=True
-)  # other splits each time: as many messages as the size takes
-_ALIKE = Declared(_named_columns, times=_times(12), one_view=True)
-_CLASSIFIER = Declared(width=_classifier_columns, both_sides=True)
+_SCREENING = Declared(times=_times(12), one_view=True, splits_once=True)
+_ALIKE = Declared(_named_columns, times=_times(12), one_view=True, splits_once=True)
+_CLASSIFIER = Declared(width=_classifier_columns)
 _LEARNT = Declared(width=_phases, times=_habitat_iterations)
 _FIT = Declared(
     width=_widest_problem, times=_times(3 * ITERATIONS), one_view=True, vectors=True, known=_outcome_known
@@ -231,7 +229,7 @@ DECLARED: Mapping[str, Declared] = {
         one_view=True,
         vectors=True,
     ),
-    "tuning": Declared(one_view=True, known=_outcome_known),
+    "tuning": Declared(one_view=True, vectors=True, known=_outcome_known),
     "recalibration": Declared(width=lambda *_: 1, times=_iterations, one_view=True, known=_outcome_known),
     "class_sums": _SCREENING,
     "class_histograms": _SCREENING,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import expit
 
 from client.gate_rules.memory import Earlier
 from client.gate_rules.survival_cells import check_cells_of_time
@@ -34,9 +35,10 @@ def check_edges(rows: Rows, earlier: list[Earlier], room: Room) -> None:
         _check_fixed(rows, earlier, room)
     elif rows.query.name == "threshold_classes":
         _check_cuts(rows, earlier)
-    elif rows.query.name in ("column_counts", "score_counts"):
+    elif rows.query.name in ("column_counts", "score_counts", "training_risk"):
         for place, values, edges in _edges(rows, earlier):
-            _check(rows, place, values, edges, room.judged(rows.study, Label.read(place).scheme))
+            scheme = APPARENT if rows.query.splits else Label.read(place).scheme
+            _check(rows, place, values, edges, room.judged(rows.study, scheme))
 
 
 def _check(rows: Rows, place: str, values: np.ndarray, edges: np.ndarray, room: Room) -> None:
@@ -58,6 +60,15 @@ def _edges(rows: Rows, earlier: list[Earlier]) -> Iterator[tuple[str, np.ndarray
             for j in range(matrix.shape[1]):
                 asked = [query.arrays["edges"][k, j], *(old[split][j] for old in before if split in old)]
                 yield f"column {j} in {split}", matrix[:, j], np.unique(np.concatenate(asked))
+        return
+    if query.name == "training_risk":
+        model = str(query.parameters.get("model", ""))
+        same = [old for old in earlier if old.name == query.name and old.parameters.get("model", "") == model]
+        before = [dict(zip(old.splits, old.arrays["edges"], strict=True)) for old in same]
+        for k, (split, chosen) in enumerate(rows.chosen()):
+            asked = [query.arrays["edges"][k], *(old[split] for old in before if split in old)]
+            score = expit(rows.linear_predictors(split, model)[chosen, 0])
+            yield f"the score in {split}", score, np.unique(np.concatenate(asked))
         return
     for scheme, edges in _by_scheme(query.parameters, query.arrays["edges"]).items():
         score, _ = rows.probabilities(scheme)

@@ -24,8 +24,11 @@ WITHOUT_OUTCOMES = frozenset({"own_copy"})
 
 def asks_about_external(query: Query) -> bool:
     """Whether a question is about the patients of external hospitals, by whatever name it calls its labels."""
-    return query.name == EXTERNAL_FIGURES or any(
-        Label.read(text).scheme == EXTERNAL for text in _texts(list(query.parameters.values()))
+    held_out = query.rows == "held_out" and EXTERNAL in query.splits
+    return (
+        held_out
+        or query.name == EXTERNAL_FIGURES
+        or any(Label.read(text).scheme == EXTERNAL for text in _texts(list(query.parameters.values())))
     )
 
 

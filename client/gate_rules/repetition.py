@@ -85,9 +85,11 @@ def check_repetition(
         raise HospitalError(Code.SECOND_VIEW, f"query {query.name!r}: it was asked through another view before")
     if declared.rounds:
         _check_round(query, same)
+    if declared.splits_once and (again := set(query.splits) & {split for asked in same for split in asked.splits}):
+        raise _many(query, f"it was asked about {min(again)} before; a split is asked about once")
     if declared.vectors:
         _check_vectors(query, same, third)
-    check_grid(query, same)
+    check_grid(query, same, smallest)
     if declared.rounds:  # neighbouring rounds are alike once training has settled
         return
     near = sum(_nearly(query, asked) for asked in same)

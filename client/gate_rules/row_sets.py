@@ -23,7 +23,8 @@ def check_row_sets(rows: Rows, asked: Any, declared: Declared, room: Room) -> He
     """Refuse a question of which some row set is too small in total, or too small for its width."""
     policy, query, study = rows.site.file.policy, rows.query, rows.study
     _check_number_of_row_sets(rows, room.judged(study, APPARENT))
-    sides = (True, False) if declared.both_sides else (query.rows == "training",)
+    # What a split holds out is the difference of two totals that are both asked for: it counts as a row set too.
+    sides = (True, False) if query.splits else (query.rows == "training",)
     smallest, widest = room.judged(study, APPARENT).patients, 0
     for k, split in enumerate(query.splits or (FINAL,)):
         columns = declared.width(rows, asked, k)

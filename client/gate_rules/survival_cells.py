@@ -9,7 +9,7 @@ import numpy as np
 
 from client.rows import Rows
 from common.errors import Code, HospitalError
-from common.query import SMALLEST_CELL
+from common.query import SMALLEST_CELL, SMALLEST_ROW_SET
 from common.room import Room
 
 MOST_GROUPS = 3
@@ -37,6 +37,11 @@ def _by_time(rows: Rows, room: Room) -> tuple[int, int]:
     return _months(rows), room.patients // SMALLEST_CELL
 
 
+def _by_thirty(rows: Rows, room: Room) -> tuple[int, int]:
+    fewest = min(room.fewest(rows.study, split, training=True) for split in rows.query.splits)
+    return _months(rows), max(1, fewest // SMALLEST_ROW_SET)
+
+
 def _by_training_set(rows: Rows, room: Room) -> tuple[int, int]:
     fewest = min(room.fewest(rows.study, split, training=True) for split in rows.query.splits)
     return _months(rows), fewest // SMALLEST_CELL
@@ -57,7 +62,7 @@ def _by_score(rows: Rows, room: Room) -> tuple[int, int]:
 CELLS: Mapping[str, Callable[[Rows, Room], tuple[int, int]]] = {
     "survival_counts": _by_time,
     "censoring": _by_training_set,
-    "baseline_hazard": _by_time,
+    "baseline_hazard": _by_thirty,
     "survival_order": _by_score,
     "survival_risk": _by_group,
 }

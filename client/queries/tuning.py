@@ -50,6 +50,7 @@ def tuning(rows: Rows, parameters: Tuning) -> Answer:
     Where a likelihood is a sum over patients that is the held-out one; for Cox it is the cross-validated partial
     likelihood (Verweij and van Houwelingen 1993, doi:10.1002/sim.4780122407).
     """
+    _each_fold_once(rows, parameters)
     length, contribution = FAMILIES[rows.study.model.kind]
     found = np.zeros(max(parameters.criterion) + 1)
     for k, (of, columns, beta) in enumerate(zip(parameters.of, parameters.columns, parameters.beta, strict=True)):
@@ -71,3 +72,18 @@ def tuning(rows: Rows, parameters: Tuning) -> Answer:
                 one = One(matrix[chosen], known.outcome[chosen], beta[:own], False, known.weight[chosen])
             found[parameters.criterion[k]] += sign * contribution(rows, one)[0]
     return Answer(sums={"likelihood": found})
+
+
+def _each_fold_once(rows: Rows, asked: Tuning) -> None:
+    """A sum is over all inner folds of one training set, each once: never over what one fold holds out."""
+    folds: dict[int, list[str]] = {}
+    for of, criterion in zip(asked.of, asked.criterion, strict=True):
+        folds.setdefault(criterion, []).append(rows.query.splits[of])
+    number = rows.study.inner_folds()
+    for splits in folds.values():
+        outer = splits[0].partition(INNER)[0]
+        if sorted(splits) != sorted(f"{outer}{INNER}{fold}" for fold in range(number)):
+            raise HospitalError(
+                Code.BAD_PARAMETERS,
+                f"query 'tuning': a sum is over the {number} inner folds of a split, each once",
+            )

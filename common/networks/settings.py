@@ -88,7 +88,10 @@ class Network(Strict):
                 "without a hidden layer there is nothing to normalise: name one, or another strategy",
             )
         if self.architecture == "mlp" and self.image is not None:
-            yield ("image",), "an mlp looks at no images: take it out, or write architecture: cnn3d, mil25d or fusion"
+            yield (
+                ("image",),
+                "an mlp looks at no images: take it out, or write architecture: cnn3d, mil25d or fusion",
+            )
         if self.architecture != "mlp":
             for name in ("hidden", "activation", "normalisation", "dropout"):
                 if name in self.model_fields_set:

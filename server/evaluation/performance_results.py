@@ -51,6 +51,7 @@ def _scheme(
 ) -> dict[str, Any]:
     """Means over repeats and classes; curves are of the first repeat, and of one class alone."""
     first = repeats[0]
+    in_clear = repeats[:classes]  # hospitals say their own figures of one repeat alone
     auc = _estimate([r.overall for r in repeats])
     auc["certified_low"] = float(np.mean([r.certified[0] for r in repeats]))
     auc["certified_high"] = float(np.mean([r.certified[1] for r in repeats]))
@@ -71,8 +72,8 @@ def _scheme(
         "within_sites": {"auc": _estimate([r.within_sites for r in repeats])},
         "by_site": {
             name: {
-                "auc": _estimate([r.by_site[name] for r in repeats]),
-                "calibration": _own_calibration([r.calibration_by_site[name] for r in repeats]),
+                "auc": _estimate([r.by_site[name] for r in in_clear]),
+                "calibration": _own_calibration([r.calibration_by_site[name] for r in in_clear]),
             }
             for name in first.by_site
             if name in hospitals

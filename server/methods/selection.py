@@ -16,7 +16,7 @@ from common.outcomes import needed_for_classes
 from common.query import LEAVE_OUT
 from common.room import Room
 from common.selection import Screening, Selection, screening_of
-from common.splits import FINAL
+from common.splits import FINAL, INNER
 from common.study import Study
 from common.whole_hospitals import trains
 from server.federation import Federation
@@ -73,6 +73,14 @@ def most_columns(study: Study, room: Room, splits: Sequence[str], *, alone: bool
     """
     known = needed_for_classes(study.outcome)
     patients = np.array([room.fewest(study, split, True, known) for split in splits])
+    if alone:  # what a split holds out is the difference of two totals, and has to be as large
+        held_out = [
+            total
+            if split.startswith(LEAVE_OUT) and INNER not in split
+            else room.fewest(study, split, training=False)
+            for split, total in zip(splits, patients, strict=True)
+        ]
+        patients = np.minimum(patients, held_out)
     if alone and any(split.startswith(LEAVE_OUT) for split in splits):
         alone_at = [
             min([seat.patients, *map(seat.without_missing, known)])

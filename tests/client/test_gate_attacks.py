@@ -124,6 +124,32 @@ def test_a_fold_with_few_patients_in_total_is_refused_and_the_fold_is_named(
     assert answer.disclosed.split == "kfold/0/3"
 
 
+def test_the_difference_of_two_training_sets_is_a_row_set(hospital: Whereabouts) -> None:
+    """The total over all patients less that over a fold's training rows is the sum over the fold."""
+    many = asking(validation={"folds": 5, "leave_one_hospital_out": False})
+    call_roll(hospital, many)
+    answer = moments(hospital, many, others=10, splits=("final", "kfold/0/3"))
+    refused(hospital, answer, Code.FEW_IN_ROW_SET, "18 patients in total are sure to be in kfold/0/3")
+
+
+def test_a_score_so_steep_that_it_parts_two_patients_is_refused(hospital: Whereabouts, chosen: Study) -> None:
+    call_roll(hospital, chosen)
+    views = scaled(F)
+    steep = View("linear", views[-1].hash, F, {}, {"beta": np.array([[[0.0, 400.0, 0.0]]])})
+    answer = ask(
+        hospital,
+        chosen,
+        "score_counts",
+        views=(*views, steep),
+        view=steep.hash,
+        splits=(),
+        rows="held_out",
+        parameters={"schemes": ["apparent"]},
+        arrays={"edges": np.array([[0.4, 0.6]])},
+    )
+    refused(hospital, answer, Code.BAD_PARAMETERS, "scores lie more than 30 apart")
+
+
 def test_a_hessian_wider_than_a_third_of_the_patients_is_refused(hospital: Whereabouts, tmp_path: Path) -> None:
     """Two Newton Hessians over N ≤ p patients gave back every row."""
     names = [f"f{j}" for j in range(40)]

@@ -301,8 +301,8 @@ def test_several_faults_are_said_at_once_in_the_order_of_the_file(tmp_path: Path
         ", line 4: predictors.clinical: found 'age'; write a list, e.g. [a, b]",
         ", line 5: seed: found -1; input should be greater than or equal to 0",
         ", line 6: folds: unknown field; known fields here: cohort, compare, description, evaluation, features, "
-        "harmonisation, imputation, lost_hospital, model, network, outcome, patches, predictors, privacy, seed, selection, study, "
-        "subgroups, title, validation, variables",
+        "harmonisation, imputation, lost_hospital, model, network, outcome, patches, predictors, privacy, seed, "
+        "selection, study, subgroups, title, validation, variables",
     ]
 
 

@@ -26,8 +26,14 @@ ONLY_IN_BAD_TIMES = (
     "lost[].code",
     "lost[].query",
 )
-ONLY_ELSEWHERE = ("stability.", "external.", "network.", "models.<name>.stack.", "models.<name>.strength_by_split.")
-"""Other tests have runs with these: test_stability.py, test_whole_hospitals.py, test_network_runs.py, test_models.py."""
+ONLY_ELSEWHERE = (
+    "stability.",
+    "external.",
+    "network.",
+    "models.<name>.stack.",
+    "models.<name>.strength_by_split.",
+)
+"""Runs with these: test_stability.py, test_whole_hospitals.py, test_network_runs.py, test_models.py."""
 
 
 def documented() -> set[str]:
