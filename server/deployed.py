@@ -19,6 +19,7 @@ from common.flower_app import RUN
 from server.app import CHECKPOINT, Assignment, build
 from server.checkpoint import Checkpoint
 from server.progress_file import ProgressFile
+from server.resending_grid import ResendingGrid
 from server.runs import Outcome, Run, find_run
 
 RUNS = "HEPAFED_RUNS"
@@ -35,7 +36,8 @@ def main(grid: Grid, context: Context) -> None:
         try:
             study, request = run.study, run.request
             wait_for_hospitals(grid, expected(run), 60 * study.lost_hospital.wait_minutes, progress)
-            build(Assignment(study, run.folder, request.engine, request.lower_profile), progress)(grid, context)
+            assignment = Assignment(study, run.folder, request.engine, request.lower_profile)
+            build(assignment, progress)(ResendingGrid(grid), context)
         except (RunNotRunningException, httpx.HTTPError):
             raise
         except HepafedError as error:

@@ -198,17 +198,5 @@ def test_turns_are_rigid_where_the_patch_is_no_cube() -> None:
         assert float(turned(image, seed)[0, 0].sum()) == pytest.approx(6**3, rel=0.08)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", IMAGE_ALONE)
-def test_patches_of_usual_size_with_augmentation_and_fusion_gains(architecture: str) -> None:
-    every = planted(240, seed=5, edge=24)
-    training, held_out = every.rows(slice(0, 160)), every.rows(slice(160, None))
-    augment = Augmented(Augmentation(rotation_degrees=5), phases=1)
-    settings = LocalTraining(epochs=15, batch_size=8, learning_rate=4e-3)
-    network = build_image_network(architecture, SMALL, shapes_of(training), seed=0)  # type: ignore[arg-type]
-    train_locally(network, training.inputs, training.outcome, cross_entropy, settings, augment)
-    assert auc_of(network, held_out) > 0.75
-
-
 def test_shapes_say_what_may_be_missing() -> None:
     assert Shapes((8, 8, 8), 1, 2, PARTS).modalities == ("image", "clinical", "radiomics")
