@@ -236,11 +236,13 @@ def _thresholds(study: Study) -> str:
     if columns is None:
         held = ": so many features are chosen as allow that" if study.selection is not None else ""
         lines.append(
-            f"{SMALLEST_ROW_SET} patients or more in every training set, and 3 × (columns + 1) or more{held}"
+            f"{SMALLEST_ROW_SET} patients or more in every training set and every fold, and 3 × (columns + 1) or "
+            f"more{held}"
         )
         return "\n".join(lines)
     lines.append(
-        f"{max(SMALLEST_ROW_SET, 3 * (columns + 1))} patients or more in every training set, for {columns} columns"
+        f"{max(SMALLEST_ROW_SET, 3 * (columns + 1))} patients or more in every training set and every fold, for "
+        f"{columns} columns"
     )
     if alone:
         lines.append(

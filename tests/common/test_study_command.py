@@ -141,10 +141,10 @@ def test_check_says_which_class_the_sums_are_of(tmp_path: Path) -> None:
 
 def test_check_counts_the_patients_that_the_columns_ask_for(tmp_path: Path) -> None:
     # age, stage=B, stage=C; with indicators two more, with nine named features fourteen.
-    assert "30 patients or more in every training set, for 3 columns" in check(tmp_path)
+    assert "30 patients or more in every training set and every fold, for 3 columns" in check(tmp_path)
     predictors = {"clinical": ["age", "stage"], "radiomics": [f"f{i}" for i in range(9)]}
     many = check(tmp_path, predictors=predictors, imputation={"indicator": True})
-    assert "45 patients or more in every training set, for 14 columns" in many
+    assert "45 patients or more in every training set and every fold, for 14 columns" in many
     assert "3 × (columns + 1)" in check(tmp_path, predictors={"radiomics": ["f*"]})
 
 
