@@ -41,7 +41,8 @@ def notes_on_dimension(finished: Finished) -> list[str]:
     held_out = [trained[0] - n for n, s in zip(trained, finished.splits, strict=True) if s.startswith("kfold/")]
     rows = float(min([trained.min(), *held_out]))
     allowed = int(rows / 3 - 1)
-    asked = int(finished.prepared.used.sum(axis=1).max())
+    looked_at = finished.selected.active if finished.selected else finished.prepared.used
+    asked = int(looked_at.sum(axis=1).max())
     if asked <= allowed:
         return []
     return [
