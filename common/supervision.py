@@ -177,7 +177,7 @@ def _how(code: int) -> str:
     return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
 
 
-def die_with_the_parent() -> None:
+def die_with_the_parent(by: signal.Signals = signal.SIGTERM) -> None:
     """Runs in a child before its program: when the parent is killed, Linux ends what it left behind."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)

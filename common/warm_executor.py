@@ -27,6 +27,7 @@ from queue import Queue
 from typing import Any, NoReturn
 
 from common.flower_processes import shorten_first_wait
+from common.supervision import die_with_the_parent
 
 POLL_SECONDS = "0.01"
 """Flower's own wait between two looks; how long this executor waits is below."""
@@ -178,6 +179,9 @@ class _Template:
     def _be_the_child(self, task: dict[str, str]) -> NoReturn:
         code = 1
         try:
+            # Flower's own watch over its parent cannot wake a child that waits for a SuperNode that is gone, for ever. A
+            # run at the coordinator still says that it has failed, and is started again the sooner.
+            die_with_the_parent(signal.SIGTERM if self._kind == "serverapp" else signal.SIGKILL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._tasks.close()
             _run(self._kind, task, self._pid)

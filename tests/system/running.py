@@ -90,3 +90,15 @@ def kill_app(folder: Path, after: Callable[[], object] = lambda: None) -> None:
 def own(running: Loopback, hospital: str) -> Path:
     """A hospital's own folder."""
     return running.own_folder(hospital)
+
+
+def mentioning(folder: Path) -> list[int]:
+    """The processes that were started for a folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and str(folder).encode() in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found

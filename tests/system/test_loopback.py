@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from server.runs import Request, Run, create_run
 from tests.system.running import (
     STUDY,
     after_exchanges,
+    children,
     kill_app,
     kill_kept,
+    mentioning,
     own,
     process_of,
     until,
@@ -117,3 +120,20 @@ def test_a_hospital_that_stays_away_is_reported_and_dropped(running: Loopback, h
     notices = [event["text"] for event in run.events() if event["event"] == "notice"]
     assert any(VICTIM in text and "starts again without" in text for text in notices), notices
     until(lambda: process_of(own(running, VICTIM), "supernode"), 60, "the hospital is back")
+
+
+def test_a_daemon_that_ends_leaves_no_process_behind(running: Loopback, hospitals: Path) -> None:
+    """Not even a worker that waits for a SuperNode that was killed, and would wait for ever."""
+    run = begin(running, hospitals / "study.yaml")
+    after_exchanges(run, 2)
+    (template,) = children(process_of(own(running, VICTIM), "executor"))
+    until(lambda: children(template), 60, "a worker")
+    kill_kept(own(running, VICTIM), "supernode")
+    running.sites[VICTIM].terminate()
+    running.sites[VICTIM].wait(60)
+    try:
+        until(lambda: not mentioning(own(running, VICTIM)), 30, f"the end of {mentioning(own(running, VICTIM))}")
+    finally:
+        running.sites[VICTIM] = start_site(running.folders[VICTIM], own(running, VICTIM))
+    run.want(replace(run.request, wanted="stopped"))
+    until(lambda: run.outcome, 60, "the run has stopped")
