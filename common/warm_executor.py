@@ -179,8 +179,8 @@ class _Template:
     def _be_the_child(self, task: dict[str, str]) -> NoReturn:
         code = 1
         try:
-            # Flower's own watch over its parent cannot wake a child that waits for a SuperNode that is gone, for ever. A
-            # run at the coordinator still says that it has failed, and is started again the sooner.
+            # Flower's own watch over its parent cannot wake a child that waits for a SuperNode that is gone, for
+            # ever. A run at the coordinator still says that it has failed, and is started again the sooner.
             die_with_the_parent(signal.SIGTERM if self._kind == "serverapp" else signal.SIGKILL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._tasks.close()
