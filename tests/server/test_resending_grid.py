@@ -7,7 +7,7 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from deploy.simulation.grid import OneProcessGrid
+from deploy.simulation.grid import FIRST_NODE, OneProcessGrid
 from server.resending_grid import ResendingGrid
 
 PATIENCE = 0.05
@@ -38,7 +38,7 @@ def hospitals(wait: float = 0.0, fail_first: bool = False) -> tuple[ClientApp, l
     def ask(message: Message, context: Context) -> Message:
         asked.append(context.node_id)
         time.sleep(wait)
-        if fail_first and len(asked) == 1:
+        if fail_first and context.node_id == FIRST_NODE:
             raise RuntimeError("died")
         return Message(RecordDict({"answer": ConfigRecord({"node": context.node_id})}), reply_to=message)
 
