@@ -9,7 +9,6 @@ for ever.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from client.deployed import FOLDER, LOWER_PROFILE, OWN_FOLDER
 from client.site import open_site
-from common.daemon_log import daemon_log, only_one, read_state, write_state
+from common.daemon_log import daemon_log, noting, only_one, read_state
 from common.errors import HepafedError
 from common.flower_processes import LOOPBACK, accepts, environment, free_port, write_secret
 from common.supervision import Kept, Supervisor, stop_on_signals
@@ -28,7 +27,6 @@ LOG = "daemon.log"
 LOCK = "daemon.lock"
 CONTACT = "last_contact"  # as client/supernode.py names it; to import that would load all of Flower
 CONNECTION = "connection.json"
-STATE_SECONDS = 2.0
 DRAIN_SECONDS = 15.0
 
 
@@ -89,23 +87,8 @@ class Daemon:
             )
         with only_one(self.own_folder / LOCK, "this hospital's daemon"):
             log = daemon_log(self.own_folder / LOG)
-            began = time.time()
             supervisor = Supervisor(self.processes(), log)
-            last = 0.0
-
-            def note() -> None:
-                nonlocal last
-                if time.monotonic() - last >= STATE_SECONDS:
-                    last = time.monotonic()
-                    state = {
-                        "pid": os.getpid(),
-                        "began": began,
-                        "at": time.time(),
-                        "processes": supervisor.states(),
-                    }
-                    write_state(self.own_folder / STATE, state)
-
-            supervisor.every_turn = note
+            supervisor.every_turn = noting(self.own_folder / STATE, supervisor)
             stop_on_signals(supervisor)
             log.info("daemon started")
             try:

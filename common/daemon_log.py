@@ -6,12 +6,14 @@ import logging
 import logging.handlers
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import HepafedError
+from common.supervision import Supervisor
 
+STATE_SECONDS = 2.0
 LOG_BYTES, LOGS_KEPT = 5_000_000, 5
 _USUAL = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 
@@ -63,6 +65,21 @@ def write_state(path: Path, state: dict[str, object]) -> None:
     partial.write_text(json.dumps(state, indent=1), encoding="utf-8")
     partial.chmod(0o600)
     partial.replace(path)
+
+
+def noting(path: Path, supervisor: Supervisor, more: Mapping[str, object] | None = None) -> Callable[[], None]:
+    """What writes a daemon's state every few seconds, however often it is called."""
+    began, last = time.time(), 0.0
+
+    def note() -> None:
+        nonlocal last
+        if time.monotonic() - last < STATE_SECONDS:
+            return
+        last = time.monotonic()
+        state: dict[str, object] = {"pid": os.getpid(), "began": began, "at": time.time()}
+        write_state(path, {**state, "processes": supervisor.states(), **(more or {})})
+
+    return note
 
 
 def read_state(path: Path) -> dict[str, object] | None:

@@ -139,16 +139,8 @@ def simulate_command(
     from common.study import Study
     from deploy.extraction_progress import ExtractionProgress
     from deploy.live import Live
-    from deploy.simulation.patching import patch_all
-    from deploy.simulation.simulate import (
-        Simulation,
-        extract_all,
-        find_hospitals,
-        last_words,
-        log_ends,
-        prepare_out,
-        simulate,
-    )
+    from deploy.simulation.imaging import work_on_images
+    from deploy.simulation.simulate import Simulation, find_hospitals, last_words, log_ends, prepare_out, simulate
     from server.results import ONE_MACHINE
 
     if engine not in ("process", "ray"):
@@ -165,9 +157,7 @@ def simulate_command(
     say(ONE_MACHINE, "yellow")
     say("Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.")
     before = log_ends(simulation)
-    for hospital, said in extract_all(simulation, partial(ExtractionProgress, out)).items():
-        say(f"{hospital}: {said}", "yellow" if "failed" in said else "")
-    for hospital, said in patch_all(simulation, partial(ExtractionProgress, out)).items():
+    for hospital, said in work_on_images(simulation, partial(ExtractionProgress, out)):
         say(f"{hospital}: {said}", "yellow" if "failed" in said else "")
     try:
         with Live(out) as progress:

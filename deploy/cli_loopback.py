@@ -32,7 +32,8 @@ def loopback(
     from deploy.extraction_progress import ExtractionProgress
     from deploy.live import Live
     from deploy.loopback import CONSORTIUM, federation, finish, interrupted, run_study
-    from deploy.simulation.simulate import Simulation, extract_all, find_hospitals, prepare_out
+    from deploy.simulation.imaging import work_on_images
+    from deploy.simulation.simulate import Simulation, find_hospitals, prepare_out
     from server.progress_file import exchanges_of, table_of
     from server.results import ONE_MACHINE
 
@@ -50,9 +51,8 @@ def loopback(
             shutil.rmtree(out / CONSORTIUM, ignore_errors=True)
         say(console, ONE_MACHINE, "yellow")
         say(console, "Lower profile: where a site.yaml is silent, the hospital's approval is taken as given.")
-        for hospital, said in extract_all(
-            Simulation(read, folders, out), partial(ExtractionProgress, console)
-        ).items():
+        simulation = Simulation(read, folders, out)
+        for hospital, said in work_on_images(simulation, partial(ExtractionProgress, console)):
             say(console, f"{hospital}: {said}", "yellow" if "failed" in said else "")
         with federation(out.resolve(), folders) as running, Live(console) as live:
             run = interrupted(running, read) if resume else None

@@ -4,15 +4,13 @@ python -m server.coordinator_daemon FOLDER
 """
 
 import argparse
-import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.daemon_log import daemon_log, only_one, read_state, write_state
+from common.daemon_log import daemon_log, noting, only_one, read_state
 from common.errors import HepafedError
 from common.flower_processes import LOOPBACK, accepts, environment, write_secret
 from common.supervision import Kept, Supervisor, stop_on_signals
@@ -24,7 +22,6 @@ STATE = "daemon.json"
 LOG = "daemon.log"
 LOCK = "daemon.lock"
 RUNS_FOLDER = "runs"
-STATE_SECONDS = 2.0
 DRAIN_SECONDS = 15.0
 KEEPER_SECONDS = 0.2
 
@@ -66,23 +63,8 @@ class CoordinatorDaemon:
         """Run until SIGTERM; runs that are going on are found again at the next start."""
         with only_one(self.folder / LOCK, "this coordinator"):
             log = daemon_log(self.folder / LOG)
-            began = time.time()
             supervisor = Supervisor(self.processes(), log)
-            last = 0.0
-
-            def note() -> None:
-                nonlocal last
-                if time.monotonic() - last >= STATE_SECONDS:
-                    last = time.monotonic()
-                    state = {
-                        "pid": os.getpid(),
-                        "began": began,
-                        "at": time.time(),
-                        "processes": supervisor.states(),
-                    }
-                    write_state(self.folder / STATE, {**state, "port": self.port})
-
-            supervisor.every_turn = note
+            supervisor.every_turn = noting(self.folder / STATE, supervisor, {"port": self.port})
             stop_on_signals(supervisor)
             keeper = RunKeeper(self.folder / RUNS_FOLDER, self.port, log)
             ended = threading.Event()

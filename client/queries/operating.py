@@ -8,25 +8,15 @@ import numpy as np
 from pydantic import ValidationInfo, field_validator
 
 from client import predictions
-from client.queries.quantiles import few_and_ascending
+from client.queries.quantiles import ScoreCounts
 from client.queries.registry import Parameters, Schemes, bounded_array, query
 from client.rows import Rows
 from common.query import Answer
 from common.splits import Label, outer_splits_of
 
 
-class TrainingClasses(Parameters):
+class TrainingClasses(ScoreCounts):
     """A model each, named by its `apparent` label, and the inner edges of its bins of predicted probability."""
-
-    schemes: Schemes
-    edges: bounded_array(2, 0.0, 1.0)  # type: ignore[valid-type]
-
-    @field_validator("edges")
-    @classmethod
-    def _few(cls, edges: np.ndarray, info: ValidationInfo) -> np.ndarray:
-        if len(edges) != len(info.data.get("schemes", ())):
-            raise ValueError(f"found edges for {len(edges)} models, expected a row a model")
-        return few_and_ascending(edges)
 
 
 class ThresholdClasses(Parameters):

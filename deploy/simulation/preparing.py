@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from client.site import open_site
-from common.errors import HospitalError, StudyError, StudyStopped
+from common.errors import StudyError, StudyStopped
 from common.strict_yaml import read_yaml
 from common.study import Study
 from deploy.simulation.grid import OneProcessGrid
-from deploy.simulation.simulate import Simulation, Watching, hospitals_app, last_words
+from deploy.simulation.imaging import Shown, sample_images
+from deploy.simulation.simulate import Simulation, hospitals_app, last_words
 from server.app import CHECKPOINT
 from server.preparation_run import Step, learn_next
 from server.progress import Progress
@@ -33,7 +33,7 @@ class Prepared:
 def prepare_study(
     file: Path,
     simulation: Simulation,
-    watching: Callable[[str], AbstractContextManager[Watching]],
+    shown: Shown,
     progress: Callable[[], AbstractContextManager[Progress]],
     say: Callable[[str], None],
 ) -> Prepared:
@@ -43,8 +43,6 @@ def prepare_study(
     ----------
     simulation
         The study of that file, the hospitals, and a folder for what they and the coordinator keep meanwhile.
-    watching
-        What shows how far a hospital's samples are, by its name.
     say
         Told what a person should know about each hospital's samples.
 
@@ -59,11 +57,11 @@ def prepare_study(
         raise StudyError(f"{file}: nothing is left to be learnt; hospitals can extract features with it as it is")
     while study.features is not None and study.features.to_be_learnt():
         at = replace(simulation, study=study, out=simulation.out / str(len(steps)))
-        for hospital, said in _sample_all(at, watching).items():
+        for hospital, said in sample_images(at, shown):
             say(f"{hospital}: {said}")
         try:
-            with progress() as shown:
-                steps.append(_learn(at, shown))
+            with progress() as learning:
+                steps.append(_learn(at, learning))
         except StudyStopped:
             for hospital, lines in last_words(at, dict.fromkeys(at.folders, 0)).items():
                 say(f"{hospital}'s own log: " + "\n  ".join(lines))
@@ -82,26 +80,6 @@ def prepared_text(prepared: Prepared, file: Path, before: Study) -> str:
         f"# {file.name} with what its hospitals learnt together (hepafed study prepare): hospitals approve this file "
         f"and\n# extract with it. Hash before: {before.hash}\n{text}"
     )
-
-
-def _sample_all(
-    simulation: Simulation, watching: Callable[[str], AbstractContextManager[Watching]]
-) -> dict[str, str]:
-    """Every hospital takes samples into its own store; one that cannot says so again at the roll call."""
-    from client.extraction_run.run import Asked, sample_hospital
-
-    said = {}
-    for name, folder in simulation.folders.items():
-        try:
-            with watching(name) as progress:
-                done = sample_hospital(open_site(folder), simulation.study, Asked(), progress.watch)
-        except HospitalError as error:
-            said[name] = str(error)
-            continue
-        said[name] = f"samples of {done.patients - len(done.failed)} of {done.patients} patients"
-        if done.failed:
-            said[name] += "; failed: " + " | ".join(done.failed[patient] for patient in sorted(done.failed))
-    return said
 
 
 def _learn(simulation: Simulation, progress: Progress) -> Step:

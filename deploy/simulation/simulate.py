@@ -3,10 +3,8 @@
 import re
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
@@ -23,16 +21,6 @@ from deploy.simulation.pooled import add_pooled_and_alone
 from server.app import CHECKPOINT, Assignment
 from server.app import build as build_server
 from server.progress import Progress
-
-if TYPE_CHECKING:
-    from client.extraction_run.run import Done
-
-
-class Watching(Protocol):
-    """Whoever watches an extraction."""
-
-    def watch(self, done: "Done", patient: str | None) -> None:
-        """A patient was finished, or a second has passed."""
 
 
 @dataclass(frozen=True)
@@ -97,38 +85,6 @@ def prepare_out(out: Path, hospitals: dict[str, Path], resume: bool, overwrite: 
             f"{out} holds a run already: --resume goes on with it, --overwrite replaces it; or name another folder"
         )
     out.mkdir(parents=True, exist_ok=True)
-
-
-def extract_all(
-    simulation: Simulation, watching: Callable[[str], AbstractContextManager[Watching]]
-) -> dict[str, str]:
-    """Every hospital extracts what the study computes from images, into its own store, as before a real study.
-
-    Parameters
-    ----------
-    watching
-        What shows a hospital's progress, by its name.
-
-    Returns
-    -------
-    What a person should know, by hospital; one that cannot extract says so again at the roll call.
-    """
-    said: dict[str, str] = {}
-    if simulation.study.features is None:
-        return said
-    from client.extraction_run.run import Asked, extract_hospital
-
-    for name, folder in simulation.folders.items():
-        try:
-            with watching(name) as progress:
-                done = extract_hospital(open_site(folder), simulation.study, Asked(), progress.watch)
-        except HospitalError as error:
-            said[name] = str(error)
-            continue
-        said[name] = f"features of {done.patients - len(done.failed)} of {done.patients} patients"
-        if done.failed:
-            said[name] += "; failed: " + " | ".join(done.failed[patient] for patient in sorted(done.failed))
-    return said
 
 
 def simulate(simulation: Simulation, progress: Progress) -> None:

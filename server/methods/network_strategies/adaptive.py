@@ -3,6 +3,7 @@
 m ← β₁ m + (1 − β₁) Δ over rounds, v as the strategy says, from v = τ² on.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,7 +12,7 @@ from common.networks.settings import Network
 from server.methods.network_strategies.joined import Joined
 
 
-class Adaptive:
+class Adaptive(ABC):
     """A first and a second moment of the mean update."""
 
     def __init__(self, settings: Network, zeros: np.ndarray, hospitals: int) -> None:
@@ -33,6 +34,6 @@ class Adaptive:
         moved: np.ndarray = weights + chosen.server_learning_rate * scaled
         return moved
 
+    @abstractmethod
     def second_moment(self, before: np.ndarray, squared: np.ndarray) -> np.ndarray:
         """v after a round."""
-        raise NotImplementedError
