@@ -40,6 +40,7 @@ class Code(StrEnum):
     NUMBERS_NOT_SIGNED = "refused_numbers_of_patients_not_signed"
     NOT_ALLOWED = "refused_query_not_allowed"
     FEW_IN_ROW_SET = "refused_too_few_patients_in_row_set"
+    FEW_OF_A_CLASS = "refused_too_few_of_a_class_in_row_set"
     MANY_ROW_SETS = "refused_too_many_row_sets"
     TOO_WIDE = "refused_cross_product_too_wide"
     FEW_FOR_SINGLE = "refused_too_few_patients_for_single_hospital_sums"

@@ -15,6 +15,12 @@ def in_days(months: Sequence[int] | np.ndarray) -> np.ndarray:
     return np.asarray(months, dtype=np.float64) * DAYS_A_MONTH
 
 
+def mid_month(days: np.ndarray) -> np.ndarray:
+    """The middle of the month in which every time lies: a sum over one patient would tell the day otherwise."""
+    middle: np.ndarray = (np.ceil(np.maximum(days, 1e-9) / DAYS_A_MONTH) - 0.5) * DAYS_A_MONTH
+    return middle
+
+
 def cell_of(days: np.ndarray, months: Sequence[int]) -> np.ndarray:
     """The cell of every time: (0, m₁], (m₁, m₂], …, (m_last, ∞)."""
     return np.searchsorted(in_days(months), days, side="left")

@@ -21,6 +21,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.NUMBERS_NOT_SIGNED: "the hospitals' numbers of patients are missing, or not signed with approved keys",
         Code.NOT_ALLOWED: "the hospital's policy does not allow this query",
         Code.FEW_IN_ROW_SET: "too few patients in {where}",
+        Code.FEW_OF_A_CLASS: "fewer than five patients with the outcome, or without it, in {where}: take fewer folds",
         Code.MANY_ROW_SETS: "folds and repeats are more than a third of the patients: take fewer",
         Code.TOO_WIDE: "too many columns for the patients in {where}: name fewer predictors",
         Code.FEW_FOR_SINGLE: f"it has too few patients for sums that could be told to be its own; {NEWCOMER}",
@@ -43,6 +44,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
 ALIKE = frozenset(
     {
         Code.FEW_IN_ROW_SET,
+        Code.FEW_OF_A_CLASS,
         Code.TOO_WIDE,
         Code.MANY_ROW_SETS,
         Code.SECOND_VIEW,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from common.privacy_plan import is_private
 from common.query import FEWEST_HOSPITALS, HEXADECIMAL, SMALLEST_CELL, Disclosed, canonical_json
 from common.secure_sum.agreement import fingerprint_of
 from common.splits import FINAL, INNER
@@ -111,6 +112,25 @@ class Room:
             lacking = sum(seat.patients - seat.without_missing(column) for column in known)
             total += max(0, _fewest_at(seat, study, split, training) - lacking)
         return total
+
+    def fewest_of_a_class(self, study: Study, split: str, training: bool) -> int | None:
+        """Patients of the rarer class whom the row set of a split surely holds; None where nobody said how many.
+
+        Folds are dealt evenly within a class too. A hospital that suppresses its number counts as having none; of
+        times to an event, the events alone count.
+        """
+        if study.outcome.kind == "multiclass" or is_private(study):
+            return None
+        classes = [[seat.events or 0 for seat in self.seats]]
+        if study.outcome.kind == "binary":
+            classes.append([seat.patients - seat.events if seat.events else 0 for seat in self.seats])
+        return min(
+            sum(
+                _fewest_at(seat.model_copy(update={"patients": number}), study, split, training)
+                for seat, number in zip(self.seats, numbers, strict=True)
+            )
+            for numbers in classes
+        )
 
 
 def _fewest_at(seat: Seat, study: Study, split: str, training: bool) -> int:

@@ -63,7 +63,8 @@ def room_of(
     if not names:
         return ""
     here = site_of(hospital).name
-    return Room(tuple(seat(hospital, chosen, n, own if n == here else others) for n in names)).to_json()
+    numbers = {name: own if name == here else others for name in names}
+    return Room(tuple(seat(hospital, chosen, n, many, events=many // 2) for n, many in numbers.items())).to_json()
 
 
 def run_between(

@@ -35,6 +35,7 @@ def check_row_sets(rows: Rows, asked: Any, declared: Declared, room: Room) -> He
                     continue  # one hospital's own rows: check_alone holds these
                 patients = room.fewest(study, split, training or not query.splits, known)
                 smallest = min(smallest, patients)
+                _check_classes(rows, room, split, training or not query.splits)
                 among = f" with {', '.join(known)} known" if known else ""
                 if patients < policy.minimum_row_set:
                     raise HospitalError(
@@ -51,6 +52,18 @@ def check_row_sets(rows: Rows, asked: Any, declared: Declared, room: Room) -> He
                         split,
                     )
     return Held(smallest, widest)
+
+
+def _check_classes(rows: Rows, room: Room, split: str, training: bool) -> None:
+    """Sums that look at the outcome are sums by class as soon as two of them are combined."""
+    fewest, least = room.fewest_of_a_class(rows.study, split, training), rows.site.file.policy.minimum_cell
+    if fewest is not None and fewest < least:
+        raise HospitalError(
+            Code.FEW_OF_A_CLASS,
+            f"query {rows.query.name!r}: {fewest} patients of the rarer class in total are sure to be in {split}, this "
+            f"hospital asks for {least} (policy: minimum_cell)",
+            split,
+        )
 
 
 def check_alone(rows: Rows, columns: int) -> None:

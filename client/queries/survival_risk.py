@@ -13,7 +13,7 @@ from client.queries.registry import Parameters, Schemes, bounded_array, per_spli
 from client.queries.survival import Censoring
 from client.rows import Rows
 from common.errors import Code, HospitalError
-from common.months import in_days
+from common.months import in_days, mid_month
 from common.query import Answer
 from common.splits import Label
 
@@ -63,7 +63,7 @@ class BaselineHazard(Parameters):
     "patient's weighted by the model's relative hazard.",
 )
 def baseline_hazard(rows: Rows, asked: BaselineHazard) -> Answer:
-    """Σ of events and Σ e^η × days under observation, by cell."""
+    """Σ of events and Σ e^η × days under observation, by cell; whoever leaves does so in the middle of a month."""
     ends = in_days(asked.months)
     starts = np.concatenate([[0.0], ends[:-1]])
     events = np.zeros((len(rows.query.splits), len(ends)))
@@ -75,7 +75,7 @@ def baseline_hazard(rows: Rows, asked: BaselineHazard) -> Answer:
         if len(relative):
             rows.refuse_weights_on_few_patients(relative)
         events[k] = counted(time[event == 1], asked.months)[:-1]
-        exposure[k] = relative @ np.clip(time[:, None] - starts, 0.0, ends - starts)
+        exposure[k] = relative @ np.clip(mid_month(time)[:, None] - starts, 0.0, ends - starts)
     return Answer(sums={"events": events, "exposure": exposure})
 
 
