@@ -228,6 +228,8 @@ class Disclosed(BaseModel):
     features: tuple[str, ...] = ()
     fingerprint: dict[str, str] = {}
     medians: dict[str, float] = {}
+    subgroups: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    comparing: tuple[Annotated[int, Field(ge=0)], ...] = ()
     auc: dict[str, tuple[float, float]] = {}
     calibration: dict[str, tuple[float, float]] = {}
     code: Code | None = None

@@ -24,7 +24,13 @@ KFOLD = "kfold/"
 
 
 class Seat(BaseModel):
-    """What one hospital said of itself at the roll call."""
+    """What one hospital said of itself at the roll call.
+
+    Parameters
+    ----------
+    subgroups, comparing
+        Numbers of the study's subgroups in which it takes part, and in which it has five patients of every class.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,6 +38,8 @@ class Seat(BaseModel):
     patients: int = Field(ge=0)
     events: int | None = None
     missing: dict[str, int] = {}
+    subgroups: tuple[int, ...] = ()
+    comparing: tuple[int, ...] = ()
     key: str = Field(default="", pattern=f"^$|{HEXADECIMAL}")
     signature: str = Field(default="", pattern=f"^$|{HEXADECIMAL}")
 
@@ -97,6 +105,10 @@ class Room:
         others = sum(s.patients if s.events is None else s.patients - s.events for s in self.seats)
         return min(events, others, self.patients // 2)
 
+    def with_subgroup(self, number: int, *, comparing: bool = False) -> int:
+        """How many hospitals take part in a subgroup, or compare its patients in pairs."""
+        return sum(number in (seat.comparing if comparing else seat.subgroups) for seat in self.seats)
+
     def fewest(self, study: Study, split: str, training: bool, known: tuple[str, ...] = ()) -> int:
         """A number that the row set of a split surely reaches in total.
 
@@ -158,6 +170,8 @@ def seat_of(hospital: str, said: Disclosed) -> Seat:
         patients=said.patients or 0,
         events=said.events,
         missing=said.missing,
+        subgroups=said.subgroups,
+        comparing=said.comparing,
         key=said.key or "",
         signature=said.signature or "",
     )

@@ -221,6 +221,7 @@ def _in_clear(study: Study) -> str:
     return (
         "of every hospital: numbers of patients, events and missing values (none below 5), scanner models, "
         "versions, names of feature columns, medians to two digits, its own AUC and calibration, codes of errors"
+        + (", in which subgroups it has five patients and more" if study.subgroups else "")
     )
 
 

@@ -26,8 +26,10 @@ from server.evaluation.harmonisation import EXCHANGES, Judged, judge_harmonisati
 from server.evaluation.horizon import Horizon, judge_horizon
 from server.evaluation.leakage import look_for_leaks
 from server.evaluation.membership import Audited, audit
+from server.evaluation.second_task import with_second_task
 from server.evaluation.subgroups import Group, judge_subgroups
 from server.evaluation.survival import Survival, SurvivalJudged, judge_survival
+from server.evaluation.survival_between import SurvivalBetween, judge_between
 from server.evaluation.use import Released, Use, judge_use
 from server.federation import Asked, FlowerFederation
 from server.hospitals import Hospitals
@@ -76,6 +78,7 @@ class Finished:
     scoring_steps: tuple[View, ...] = ()
     use: Use = field(default_factory=Use)
     survival: Survival | None = None
+    between: SurvivalBetween = field(default_factory=SurvivalBetween)
     horizon: Horizon | None = None
     notes: tuple[str, ...] = ()
 
@@ -180,6 +183,7 @@ def _conduct(
         progress.phase("train networks", study.network.rounds)
         models = fit_networks(federation, study, prepared, selected.active, room, progress)
         models = with_attention(federation, study, prepared, models)
+        models = with_second_task(federation, study, models)
     else:
         progress.phase("fit", 8)
         models = fit_models(federation, study, prepared, selected.active)
@@ -193,9 +197,11 @@ def _conduct(
     calibration = calibrate(federation, scores, classes)
     audited = audit(federation, study, scores)
     drawn = draw_hospitals(federation, study, scores, discrimination)
-    subgroups = judge_subgroups(federation, study, scores, labels)
+    subgroups = () if survival else judge_subgroups(federation, study, room, scores, labels)
     external = judge_external(federation, study, scores, discrimination)
-    use = judge_use(federation, study, prepared, scores, outer, discrimination, _released(study, models))
+    released = _released(study, models)
+    use = judge_use(federation, study, prepared, scores, outer, discrimination, released)
+    between = judge_between(federation, study, room, prepared, scores, survival, released)
     progress.phase("hospitals' own copies", 1)
     copies: dict[str, Any] = {"schemes": list(dict.fromkeys((*labels, *external_labels_of(study))))}
     if prepared.harmonised is not None:
@@ -231,6 +237,7 @@ def _conduct(
         scoring_steps=tuple(reversed(federation.chain(scores))),
         use=use,
         survival=survival,
+        between=between,
         horizon=horizon,
     )
 

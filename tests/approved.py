@@ -56,15 +56,22 @@ def seat(hospital: Whereabouts, chosen: Study, name: str, patients: int, **said:
 
 
 def room_of(
-    hospital: Whereabouts, chosen: Study, roster: Iterable[str], own: int, others: int = NEIGHBOURS_HAVE
+    hospital: Whereabouts,
+    chosen: Study,
+    roster: Iterable[str],
+    own: int,
+    others: int = NEIGHBOURS_HAVE,
+    **said: Any,
 ) -> str:
-    """The room that an honest coordinator hands round."""
+    """The room that an honest coordinator hands round; half of the patients have had the event."""
     names = sorted(set(roster))
     if not names:
         return ""
     here = site_of(hospital).name
     numbers = {name: own if name == here else others for name in names}
-    return Room(tuple(seat(hospital, chosen, n, many, events=many // 2) for n, many in numbers.items())).to_json()
+    return Room(
+        tuple(seat(hospital, chosen, n, many, **({"events": many // 2} | said)) for n, many in numbers.items())
+    ).to_json()
 
 
 def run_between(

@@ -8,7 +8,9 @@ from importlib.metadata import version
 import numpy as np
 
 from client.queries.registry import Parameters, query
+from client.queries.subgroups import compares, divided
 from client.rows import Rows
+from client.second_outcome import second_outcome
 from common.errors import Code, HospitalError
 from common.outcomes import HorizonOutcome, TimedOutcome
 from common.privacy_plan import is_private
@@ -35,7 +37,8 @@ class RollCall(Parameters):
     "roll_call",
     RollCall,
     leaves="In clear: number of patients and events, missing values a column (5 and more), scanner models of five "
-    "patients and more, column names, medians to two digits, software versions, the hospital's public key.",
+    "patients and more, column names, medians to two digits, software versions, the hospital's public key; in which "
+    "of the study's subgroups it has five patients and more, and five of every class.",
 )
 def roll_call(rows: Rows, _: RollCall) -> Answer:
     """Answer the roll call of a study."""
@@ -50,6 +53,7 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
                 fingerprint=fingerprint(rows.study),
             ),
         )
+    masks = divided(rows)
     return Answer(
         disclosed=Disclosed(
             hospital=rows.site.name,
@@ -60,6 +64,8 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
             features=cohort.feature_names,
             fingerprint=fingerprint(rows.study),
             medians=_medians(rows),
+            subgroups=tuple(k for k, mask in enumerate(masks) if mask.any()),
+            comparing=tuple(k for k, mask in enumerate(masks) if mask.any() and compares(cohort.outcome[mask])),
         ),
     )
 
@@ -103,12 +109,15 @@ def _events(rows: Rows) -> int | None:
 
 
 def _missing(rows: Rows) -> dict[str, int]:
-    """Missing values of every predictor column, and of an outcome at a horizon, that has five or more."""
+    """Missing values of predictor columns, an outcome at a horizon and a second outcome, of five or more."""
     cohort = rows.cohort
     counts = {name: int(np.isnan(cohort.columns[name]).sum()) for name in rows.study.predictors.clinical}
     counts |= dict(zip(cohort.feature_names, np.isnan(cohort.features).sum(axis=0).tolist(), strict=True))
     if isinstance(rows.study.outcome, HorizonOutcome):  # whoever was lost before takes no part in a sum of classes
         counts[rows.study.outcome.event] = len(cohort.ids) - len(rows.members.classes)
+    second = second_outcome(rows.study, cohort)
+    if second is not None:
+        counts[rows.study.second_columns()[-1]] = int(np.isnan(second[:, -1]).sum())
     return {name: count for name, count in counts.items() if count >= SMALLEST_CELL}
 
 

@@ -2,7 +2,8 @@
 
 Who belongs to a subgroup the study file says. A hospital takes part in a subgroup with five patients or more, and only
 where the patients it leaves out of a column's subgroups are none, or five and more: a total less others would show
-them.
+them. In which ones it takes part it says, signed, at the roll call: sums over a subgroup of one or two hospitals would
+be theirs, and the others refuse them (client/gate_rules/lone_subgroups.py).
 """
 
 from typing import Annotated
@@ -29,7 +30,9 @@ Numbers = Annotated[tuple[StrictInt, ...], AfterValidator(_rising)]
 
 
 class SubgroupCounts(Parameters):
-    """Nothing: the study file says which subgroups there are."""
+    """Which of the study's subgroups: those in which three hospitals take part."""
+
+    subgroups: Numbers
 
 
 class SubgroupSums(Parameters):
@@ -43,18 +46,15 @@ class SubgroupSums(Parameters):
 @query(
     "subgroup_counts",
     SubgroupCounts,
-    leaves="Per subgroup, from a hospital with five such patients or more: one for the hospital, its patients with and "
-    "without the outcome, and one more where it has five of each. From all others: zeros.",
+    leaves="Per subgroup that three hospitals have: patients with and without the outcome.",
 )
-def subgroup_counts(rows: Rows, _: SubgroupCounts) -> Answer:
-    """Per subgroup: hospitals, patients, patients by class of the outcome, hospitals with five of every class."""
+def subgroup_counts(rows: Rows, asked: SubgroupCounts) -> Answer:
+    """Patients by subgroup and class of the outcome."""
     chosen = divided(rows)
     outcome = rows.cohort.outcome
     values = range(len(rows.study.variable(rows.study.outcome_columns()[0]).levels or ["0", "1"]))
-    by_class = np.array([[(mask & (outcome == value)).sum() for value in values] for mask in chosen], dtype=float)
-    hospitals = np.array([mask.any() for mask in chosen], dtype=float)
-    compares = np.array([mask.any() and _compares(outcome[mask]) for mask in chosen], dtype=float)
-    return Answer(sums={"hospitals": hospitals, "classes": by_class, "comparing": compares})
+    classes = [[(chosen[k] & (outcome == value)).sum() for value in values] for k in asked.subgroups]
+    return Answer(sums={"classes": np.array(classes, dtype=float)})
 
 
 @query(
@@ -74,7 +74,7 @@ def subgroup_sums(rows: Rows, parameters: SubgroupSums) -> Answer:
             mask = chosen[number][rows.judged(label)]
             p, y = score[mask], outcome[mask]
             judged[k, j] = len(y), y.sum(), p.sum(), ((p - y) ** 2).sum()
-            if number in parameters.compared and len(y) and _compares(y):
+            if number in parameters.compared and len(y) and compares(y):
                 value, variance = auc_and_variance(p, y)
                 pairs = float(y.sum() * (len(y) - y.sum()))
                 within[k, j] = value * pairs, pairs, variance * pairs**2
@@ -111,7 +111,7 @@ def without_small_rests(masks: list[np.ndarray], least: int = SMALLEST_CELL) -> 
     return kept
 
 
-def _compares(outcome: np.ndarray) -> bool:
+def compares(outcome: np.ndarray) -> bool:
     """Whether there are five patients of every class and more: two classes at least."""
     _, counts = np.unique(outcome, return_counts=True)
     return len(counts) > 1 and int(counts.min()) >= SMALLEST_CELL

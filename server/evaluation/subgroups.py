@@ -2,8 +2,8 @@
 
 Rounds: two, the first for numbers of patients. Exact. What leaves, as masked totals, from hospitals with five such
 patients or more: n, Σy, Σp, Σ(p − y)², and won pairs where a hospital has five of each class. A subgroup is judged
-where three hospitals take part, with 30 patients in all and ten of each class; pairs are asked for where three
-hospitals have five of each class. Mirrored by client/queries/subgroups.py.
+where three hospitals take part, as they said at the roll call, with 30 patients in all and ten of each class; pairs
+are asked for where three hospitals have five of each class. Mirrored by client/queries/subgroups.py.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.query import FEWEST_HOSPITALS, SMALLEST_ROW_SET
+from common.room import Room
 from common.splits import APPARENT, Label
 from common.study import Study
 from common.whole_hospitals import EXTERNAL
@@ -48,22 +49,28 @@ class Group:
         return min(self.classes)
 
 
-def judge_subgroups(federation: Federation, study: Study, view: str, labels: tuple[str, ...]) -> tuple[Group, ...]:
-    """Judge every held-out label in each of the study's subgroups; none where it names none."""
+def judge_subgroups(
+    federation: Federation, study: Study, room: Room, view: str, labels: tuple[str, ...]
+) -> tuple[Group, ...]:
+    """Judge every held-out label in each of the study's subgroups; none where it names none.
+
+    Parameters
+    ----------
+    room
+        In which subgroups each hospital takes part, as it said at the roll call.
+    """
     if not study.subgroups:
         return ()
     named = [(s.column, name) for s in study.subgroups for name in s.names(study.variable(s.column))]
-    counts = federation.ask("subgroup_counts").sums
-    classes = np.rint(counts["classes"]).astype(int)
+    several = [k for k in range(len(named)) if room.with_subgroup(k) >= FEWEST_HOSPITALS]
+    values = len(study.variable(study.outcome_columns()[0]).levels or ["0", "1"])
+    classes = np.zeros((len(named), values), dtype=int)
+    if several:
+        counted = federation.ask("subgroup_counts", parameters={"subgroups": several}).sums["classes"]
+        classes[several] = np.rint(counted).astype(int)
     held_out = [label for label in labels if Label.read(label).scheme not in (APPARENT, EXTERNAL)]
-    asked = [
-        k
-        for k in range(len(named))
-        if round(counts["hospitals"][k]) >= FEWEST_HOSPITALS
-        and classes[k].sum() >= SMALLEST_ROW_SET
-        and classes[k].min() >= SMALLEST_CLASS
-    ]
-    compared = [k for k in asked if round(counts["comparing"][k]) >= FEWEST_HOSPITALS]
+    asked = [k for k in several if classes[k].sum() >= SMALLEST_ROW_SET and classes[k].min() >= SMALLEST_CLASS]
+    compared = [k for k in asked if room.with_subgroup(k, comparing=True) >= FEWEST_HOSPITALS]
     judged, within = np.zeros((0, 0, 4)), np.zeros((0, 0, 3))
     if asked and held_out:
         parameters = {"schemes": held_out, "subgroups": asked, "compared": compared}

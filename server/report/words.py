@@ -69,7 +69,7 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Roll call",
             "In clear, about the hospital: number of patients and events, missing values per column (5 or more), "
             "scanner models (of 5 patients or more), column names, medians to two digits, software versions, "
-            "the hospital's public key.",
+            "the hospital's public key; in which of the study's subgroups it takes part.",
         ),
         "cohort_counts": (
             "Numbers of patients",
@@ -113,6 +113,11 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "For each training set and model: the change of the network's weights after training in the hospitals, "
             "clipped to a norm agreed beforehand and weighted by patients; how many patients and hospitals trained; "
             "the loss, and on inner folds the loss of patients held out.",
+        ),
+        "second_task": (
+            "How a network's second head orders patients",
+            "For each scheme: patients whose second outcome is known and how many of them had it; pairs of patients of "
+            "one hospital, and how many of them are ordered as they should be.",
         ),
         "attention": (
             "Where the network looks",
@@ -279,8 +284,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "subgroup_counts": (
             "Subgroups: numbers of patients",
-            "For each subgroup of the study, from a hospital with five such patients or more: its patients with and "
-            "without the outcome. From all others: zeros.",
+            "For each subgroup in which three hospitals take part, from a hospital with five such patients or more: "
+            "its patients with and without the outcome.",
         ),
         "subgroup_sums": (
             "Subgroups: calibration and AUC",
@@ -386,6 +391,26 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "As sums: patients with and without the event in a coarse table of time by score and, at each horizon, "
             "in a few bins of the score; the hospital's part of the within-hospital C. In clear, only with ten or "
             "more patients of each kind: the hospital's own C with its error.",
+        ),
+        "survival_bootstrap": (
+            "Drawing the hospitals anew",
+            "For each evaluated model and draw, one number each for the overall and the within-hospital C: the "
+            "hospital's part in the figure, times a weight that the hospital draws itself and tells nobody.",
+        ),
+        "survival_subgroup_sums": (
+            "Subgroups: C and risk",
+            "For each subgroup, from a hospital with five such patients or more: patients, events, predicted and "
+            "observed risk at one horizon, squared error, and the hospital's part of the within-hospital C.",
+        ),
+        "paired_concordance": (
+            "Models side by side",
+            "For every two models: the hospital's part of both within-hospital C, and of the error of their "
+            "difference.",
+        ),
+        "proportional_hazards": (
+            "Whether hazard ratios change with time",
+            "For each model: gradient and second derivatives of the hospital's own likelihood at the final "
+            "coefficients, events counted once as they are and weighted by the logarithm of their month.",
         ),
         "training_risk": (
             "Cut-offs between risk groups",

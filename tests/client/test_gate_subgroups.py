@@ -10,9 +10,10 @@ from client.app import Whereabouts
 from client.gate_rules.questions import questions_of
 from common.errors import Code
 from common.query import View
+from common.room import Room
 from common.study import Study
-from tests.approved import approve_everywhere, run_between
-from tests.client.test_app import scaled
+from tests.approved import approve_everywhere, run_between, seat
+from tests.client.test_app import ROSTER, scaled
 from tests.client.test_gate import hospitals_of, small
 from tests.client.test_gate_attacks import F, ask, asking, call_roll, hospital, refused
 
@@ -70,3 +71,20 @@ def test_hospitals_are_drawn_by_bins_that_were_asked_before(hospital: Whereabout
         assert answer.sums["draws"].shape == (1, 2, 200)
     else:
         refused(hospital, answer, Code.CLOSE_EDGES, "edges that were not asked before")
+
+
+def test_a_subgroup_that_one_or_two_hospitals_have_is_not_summed(hospital: Whereabouts) -> None:
+    chosen = asking(
+        subgroups=[{"column": "size", "cut_offs": [40]}],
+        validation={"folds": 2, "leave_one_hospital_out": False},
+    )
+    said = call_roll(hospital, chosen).disclosed
+    assert (said.subgroups, said.comparing) == ((0, 1), (0, 1))
+    seats = [
+        seat(hospital, chosen, name, n, events=n // 2, subgroups=(0, 1) if name == "north" else (0,))
+        for name, n in zip(sorted(ROSTER), (80, 60, 80, 80), strict=True)
+    ]
+    room = Room(tuple(seats)).to_json()
+    both = ask(hospital, chosen, "subgroup_counts", splits=(), parameters={"subgroups": [0, 1]}, room=room)
+    refused(hospital, both, Code.SINGLE_HOSPITAL, "1 hospitals take part in the study's subgroup 1, 3 are needed")
+    assert ask(hospital, chosen, "subgroup_counts", splits=(), parameters={"subgroups": [0]}, room=room).sums
