@@ -15,8 +15,8 @@ from client.store import Store
 from common.errors import Code, HepafedError, StudyError
 from common.study import Study
 from tests.approved import approve_here, site_of
+from tests.client.curious_coordinator import PATIENTS, ask, asking, call_roll, chosen, hospital, moments
 from tests.client.test_app import ROSTER, log_of
-from tests.client.test_gate_attacks import PATIENTS, ask, asking, call_roll, chosen, hospital, moments
 
 __all__ = ["chosen", "hospital"]
 

@@ -1,114 +1,34 @@
-"""Attacks on the gate: a coordinator asks what would single out a patient or a hospital; each fails for its reason.
+"""Attacks on the gate: too few patients behind a total, and totals that would tell on whoever else is in the room."""
 
-The studies are unmasked, so that a test can see what would be summed; masks make no difference to the gate.
-"""
-
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from client.app import Whereabouts, respond
-from client.gate_rules.repetition import MOST_NEAR
+from client.app import Whereabouts
 from client.store import Store
 from client.withdrawal import withdraw
-from common import wire
 from common.errors import Code
-from common.query import Answer, Query, View
+from common.query import View
 from common.room import Room
 from common.study import Study
 from tests.approved import approve_here, identity_of, room_of, seat, site_of
-from tests.client.test_app import COLUMNS, ONE, ROSTER, log_of, scaled
-from tests.hospitals_on_disk import study
+from tests.client.curious_coordinator import (
+    PATIENTS,
+    F,
+    ask,
+    asking,
+    call_roll,
+    chosen,
+    hospital,
+    logistic,
+    moments,
+    refused,
+)
+from tests.client.test_app import ROSTER, scaled
 
-PATIENTS = 60
-F = ("final",)
-
-
-@pytest.fixture
-def chosen() -> Study:
-    return asking()
-
-
-def asking(**changes: Any) -> Study:
-    content: dict[str, Any] = {
-        "predictors": {"clinical": ["age", "size"], "radiomics": None},
-        "validation": {"folds": 2, "leave_one_hospital_out": True},
-        "privacy": {"secure_sum": False},
-    }
-    return study(**(content | changes))
-
-
-@pytest.fixture
-def hospital(tmp_path: Path) -> Whereabouts:
-    folder = tmp_path / "north"
-    folder.mkdir()
-    rng = np.random.default_rng(2)
-    table = pd.DataFrame(
-        {
-            "id": [f"SECRET-{i}" for i in range(PATIENTS)],
-            "age": rng.integers(40, 80, PATIENTS),
-            "size": rng.normal(40, 9, PATIENTS).round(1),
-            "kernel": ["soft"] * (PATIENTS - 1) + ["sharp"],
-            "mvi": np.arange(PATIENTS) % 2,
-        }
-    )
-    table.to_csv(folder / "patients.csv", index=False)
-    (folder / "site.yaml").write_text("policy: {unmasked_sums: true}\n")
-    return Whereabouts(folder, folder / ".hepafed")
-
-
-def ask(
-    hospital: Whereabouts,
-    chosen: Study,
-    name: str,
-    views: Sequence[View] = (),
-    room: str | None = None,
-    others: int = 80,
-    **query: Any,
-) -> Answer:
-    asked = Query(name=name, study=chosen.hash, **({"roster": ROSTER, "splits": F} | query))
-    handed = room_of(hospital, chosen, asked.roster, PATIENTS, others) if room is None else room
-    record = wire.query_to_record(asked, {view.hash: view.to_bytes() for view in views}, handed)
-    return wire.answer_from_bytes(respond(hospital, record).packed)
-
-
-def call_roll(hospital: Whereabouts, chosen: Study) -> Answer:
-    """Approve a study, and answer its roll call."""
-    approve_here(hospital, chosen, ROSTER)
-    return ask(hospital, chosen, "roll_call", roster=(), splits=(), parameters={"study": chosen.to_json()})
-
-
-def moments(hospital: Whereabouts, chosen: Study, **more: Any) -> Answer:
-    splits = more.get("splits", F)
-    asked: dict[str, Any] = {"view": COLUMNS.hash, "arrays": {"centre": np.zeros((len(splits), 2))}}
-    return ask(hospital, chosen, "moments", **({"views": (COLUMNS,)} | asked | more))
-
-
-def logistic(hospital: Whereabouts, chosen: Study, beta: Sequence[float], **more: Any) -> Answer:
-    views = scaled(F)
-    asked: dict[str, Any] = {"views": views, "view": views[-1].hash, "arrays": {"beta": np.array([beta])}}
-    asked["parameters"] = ONE
-    return ask(hospital, chosen, "logistic", **(asked | more))
-
-
-def refused(hospital: Whereabouts, answer: Answer, code: Code, why: str) -> None:
-    assert answer.disclosed.code is code, log_of(hospital)
-    assert not answer.sums
-    assert why in log_of(hospital).strip().splitlines()[-1]
-
-
-def allow_single(hospital: Whereabouts, **more: Any) -> None:
-    policy = {"unmasked_sums": "true", "single_hospital_sums": "true"} | more
-    lines = ", ".join(f"{name}: {value}" for name, value in policy.items())
-    (hospital.folder / "site.yaml").write_text(f"policy: {{{lines}}}\n")
-
-
-# --- how many stand behind a total
+__all__ = ["chosen", "hospital"]
 
 
 def test_a_fold_with_few_patients_in_total_is_refused_and_the_fold_is_named(
@@ -218,200 +138,6 @@ def test_a_room_that_lies_about_this_hospital_is_refused(hospital: Whereabouts, 
     seats = [seat(hospital, chosen, name, 80) for name in sorted(ROSTER)]
     answer = moments(hospital, chosen, room=Room(tuple(seats)).to_json())
     refused(hospital, answer, Code.NUMBERS_NOT_SIGNED, "gives this hospital [80] patients, it has 60")
-
-
-# --- one patient singled out
-
-
-def test_a_beta_that_isolates_a_patient_is_refused(hospital: Whereabouts, chosen: Study) -> None:
-    """One chosen β made a logistic Hessian one patient's row."""
-    call_roll(hospital, chosen)
-    answer = logistic(hospital, chosen, [-200.0, 180.0, 60.0])
-    refused(hospital, answer, Code.BAD_PARAMETERS, "its weights rest on")
-
-
-def test_edges_round_one_patient_are_refused(hospital: Whereabouts, chosen: Study) -> None:
-    call_roll(hospital, chosen)
-    size = float(pd.read_csv(hospital.folder / "patients.csv")["size"].iloc[7])
-    view = View("columns", parameters={"columns": ["size"]})
-
-    def counts(edges: Sequence[float]) -> Answer:
-        arrays = {"edges": np.array([[edges]])}
-        return ask(hospital, chosen, "column_counts", (view,), view=view.hash, arrays=arrays)
-
-    refused(hospital, counts([size - 1e-9, size + 1e-9]), Code.CLOSE_EDGES, "apart, at least")
-    refused(
-        hospital, counts(np.linspace(20, 60, 150).tolist()), Code.CLOSE_EDGES, "150 edges for column 0 in final"
-    )
-    assert counts([35.0, 45.0]).sums, "a few edges far apart are a histogram"
-    refused(hospital, counts([35.0 + 1e-9]), Code.CLOSE_EDGES, "apart"), "beside what was asked before"
-
-
-def test_bins_that_look_at_the_outcome_take_edges_that_were_asked_without_it(
-    hospital: Whereabouts, chosen: Study
-) -> None:
-    call_roll(hospital, chosen)
-    *chain, scale = scaled(F)
-    model = View("linear", scale.hash, F, {}, {"beta": np.array([[[0.0, 0.5, 0.5]]])})
-    judged: dict[str, Any] = {
-        "views": (*chain, scale, model),
-        "view": model.hash,
-        "splits": (),
-        "rows": "held_out",
-        "parameters": {"schemes": ["apparent"]},
-    }
-    edges = {"edges": np.array([[0.3, 0.5, 0.7]])}
-    answer = ask(hospital, chosen, "discrimination", arrays=edges, **judged)
-    refused(hospital, answer, Code.CLOSE_EDGES, "edges that were not asked before")
-    assert ask(hospital, chosen, "score_counts", arrays=edges, **judged).sums
-    assert ask(hospital, chosen, "discrimination", arrays=edges, **judged).sums
-
-
-def test_a_cell_of_one_patient_is_not_summed(hospital: Whereabouts) -> None:
-    by_kernel = asking(
-        predictors={"clinical": ["age"], "radiomics": "all"},
-        variables={"kernel": {"type": "category", "levels": ["soft", "sharp"]}},
-        harmonisation={"method": "combat", "batch": ["kernel"], "preserve": ["age"]},
-        validation={"folds": 2, "leave_one_hospital_out": False},
-    )
-    features = pd.DataFrame({"id": [f"SECRET-{i}" for i in range(PATIENTS)], "f0": np.arange(PATIENTS) / 7.0})
-    features.to_csv(hospital.folder / "features.csv", index=False)
-    call_roll(hospital, by_kernel)
-    root = View("columns", parameters={"columns": ["age", "f0"]})
-
-    def sums(levels: list[int]) -> Answer:
-        asked = {"covariates": [0], "features": [1], "variable": "kernel", "levels": levels}
-        return ask(hospital, by_kernel, "combat_level_sums", (root,), view=root.hash, parameters=asked)
-
-    refused(hospital, sums([0, 1]), Code.SMALL_CELL, "a cell of 1 patients here, fewer than 5")
-    assert sums([0]).sums
-
-
-def test_few_carriers_are_not_summed_where_the_sums_can_be_told_to_be_this_hospitals(
-    hospital: Whereabouts,
-) -> None:
-    allow_single(hospital)
-    rare = asking(
-        predictors={"clinical": ["age", "kernel"], "radiomics": None},
-        variables={"kernel": {"type": "category", "levels": ["soft", "sharp"]}},
-    )
-    call_roll(hospital, rare)
-    columns = View("columns", parameters={"columns": ["age", "kernel=sharp"]})
-    asked: dict[str, Any] = {"views": (columns,), "view": columns.hash}
-    alone = moments(hospital, rare, splits=("leave_one_hospital_out/east",), **asked)
-    refused(hospital, alone, Code.SMALL_CELL, "kernel=sharp tells 1 patients from the others")
-    assert moments(hospital, rare, **asked).sums, "in a total over all hospitals nobody can tell"
-
-
-def test_few_patients_for_the_width_do_not_stand_alone(hospital: Whereabouts, chosen: Study) -> None:
-    """n ≥ 3(q + 1) where the hospital's own sums can be derived; patients_per_column is raised to reach it."""
-    allow_single(hospital, patients_per_column=25)
-    call_roll(hospital, chosen)
-    views = scaled(("leave_one_hospital_out/east",))
-    answer = ask(
-        hospital,
-        chosen,
-        "logistic",
-        views,
-        view=views[-1].hash,
-        splits=("leave_one_hospital_out/east",),
-        arrays={"beta": np.zeros((1, 3))},
-        parameters=ONE,
-    )
-    refused(hospital, answer, Code.FEW_FOR_SINGLE, "that takes 75 patients here, and there are 60")
-
-
-# --- what differs by a hair
-
-
-def test_two_views_that_differ_by_a_hair_are_not_both_answered(hospital: Whereabouts, chosen: Study) -> None:
-    call_roll(hospital, chosen)
-    assert logistic(hospital, chosen, [0, 0, 0]).sums
-    *chain, scale = scaled(F)
-    hair = View("scale", scale.parent, F, {}, {**scale.arrays, "spread": scale.arrays["spread"] * (1 + 1e-9)})
-    answer = logistic(hospital, chosen, [0, 0, 0], views=(*chain, hair), view=hair.hash)
-    refused(hospital, answer, Code.SECOND_VIEW, "1 of them at the same place")
-
-
-def test_a_second_root_does_not_make_a_second_view(hospital: Whereabouts, chosen: Study) -> None:
-    """The same step at another place: columns in another order, and a fill of its own."""
-    call_roll(hospital, chosen)
-    assert logistic(hospital, chosen, [0, 0, 0]).sums
-    root = View("columns", parameters={"columns": ["size", "age"]})
-    fill = View("impute", root.hash, F, {}, {"fill": np.array([[40.0, 60.0]])})
-    answer = moments(hospital, chosen, views=(root, fill), view=fill.hash)
-    refused(hospital, answer, Code.SECOND_VIEW, "impute: 1 views of this step were used")
-
-
-def test_questions_that_differ_by_a_hair_are_answered_a_few_times(hospital: Whereabouts, chosen: Study) -> None:
-    call_roll(hospital, chosen)
-    for k in range(MOST_NEAR):
-        assert logistic(hospital, chosen, [k * 1e-9, 0, 0]).sums, "Newton's last steps are as close"
-    answer = logistic(hospital, chosen, [1e-7, 0, 0])
-    refused(hospital, answer, Code.NEARLY_ASKED, f"{MOST_NEAR} questions that differ by less than")
-    assert logistic(hospital, chosen, [0.1, 0, 0]).sums
-
-
-def test_iterations_end_at_a_third_of_the_patients(hospital: Whereabouts, chosen: Study) -> None:
-    call_roll(hospital, chosen)
-    for k in range(30):
-        assert logistic(hospital, chosen, [0.1 * k, 0, 0], others=10).sums
-    answer = logistic(hospital, chosen, [9.0, 0, 0], others=10)
-    refused(
-        hospital,
-        answer,
-        Code.MANY_QUERIES,
-        "31 coefficient vectors for final, this question's among them; a third of the smallest row set's patients",
-    )
-
-
-def test_many_coefficients_in_one_question_count_as_many_iterations(hospital: Whereabouts, chosen: Study) -> None:
-    """A gradient a coefficient vector: so many equations for the patients, in however few messages."""
-    call_roll(hospital, chosen)
-    views = scaled(F)
-
-    def together(count: int, away: float) -> Answer:
-        asked = {"of": [0] * count, "columns": [[0, 1]] * count}
-        beta = np.column_stack([np.linspace(away, away + 1, count), np.zeros((count, 2))])
-        more: dict[str, Any] = {"view": views[-1].hash, "parameters": asked, "arrays": {"beta": beta}}
-        return ask(hospital, chosen, "logistic", views, others=10, **more)
-
-    refused(hospital, together(31, 0), Code.MANY_QUERIES, "31 coefficient vectors for final")
-    assert together(20, 0).sums
-    refused(hospital, together(11, 2), Code.MANY_QUERIES, "31 coefficient vectors for final")
-    assert together(10, 2).sums
-
-
-def test_problems_are_told_apart_by_their_columns_when_they_differ_by_a_hair(
-    hospital: Whereabouts, chosen: Study
-) -> None:
-    call_roll(hospital, chosen)
-    views = scaled(F)
-
-    def both(first: float, second: float) -> Answer:
-        asked = {"of": [0, 0], "columns": [[0, 1], [1]]}
-        beta = np.array([[first, 0.0, 0.0], [second, 0.0, 0.0]])
-        more: dict[str, Any] = {"view": views[-1].hash, "parameters": asked, "arrays": {"beta": beta}}
-        return ask(hospital, chosen, "logistic", views, **more)
-
-    assert both(0.0, 1.0).sums
-    assert both(1.0 + 1e-9, 1e-9).sums, "near the other problem's coefficients, and another problem"
-    for k in range(1, 4):
-        assert both(float(k + 1), 1.0 + 1e-8 * k).sums
-    refused(hospital, both(7.0, 1.0 + 5e-8), Code.NEARLY_ASKED, "differ by less than")
-
-
-def test_questions_end_at_what_was_approved(hospital: Whereabouts, chosen: Study) -> None:
-    call_roll(hospital, chosen)
-    approve_here(hospital, chosen, ROSTER, maximum_queries=2)
-    assert moments(hospital, chosen).sums
-    assert logistic(hospital, chosen, [0, 0, 0]).sums
-    answer = logistic(hospital, chosen, [0.5, 0, 0])
-    refused(hospital, answer, Code.MANY_QUERIES, "2 questions of this study were answered, 2 are allowed")
-    assert logistic(hospital, chosen, [0, 0, 0]).sums, "the same question again is the same answer"
-
-
-# --- who asks, and about whom
 
 
 def test_one_question_under_two_rosters_is_refused(hospital: Whereabouts, chosen: Study) -> None:

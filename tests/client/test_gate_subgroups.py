@@ -13,9 +13,9 @@ from common.query import View
 from common.room import Room
 from common.study import Study
 from tests.approved import approve_everywhere, run_between, seat
+from tests.client.curious_coordinator import F, ask, asking, call_roll, hospital, refused
 from tests.client.test_app import ROSTER, scaled
 from tests.client.test_gate import hospitals_of, small
-from tests.client.test_gate_attacks import F, ask, asking, call_roll, hospital, refused
 
 __all__ = ["hospital"]
 ASKED = {"bootstrap", "subgroup_counts", "subgroup_sums"}

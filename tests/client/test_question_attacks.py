@@ -16,8 +16,8 @@ from common.months import DAYS_A_MONTH
 from common.query import Answer, View
 from common.study import Study
 from tests.approved import room_of
+from tests.client.curious_coordinator import PATIENTS, F, ask, asking, call_roll, hospital, moments, refused
 from tests.client.test_app import ROSTER, scaled
-from tests.client.test_gate_attacks import PATIENTS, F, ask, asking, call_roll, hospital, moments, refused
 
 __all__ = ["hospital"]
 INNER = tuple(f"kfold/0/0/inner/{k}" for k in range(5))

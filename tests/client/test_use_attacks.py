@@ -11,8 +11,8 @@ from client.gate_rules.questions import questions_of
 from common.errors import Code
 from common.query import Answer, View
 from common.study import Study
+from tests.client.curious_coordinator import PATIENTS, F, ask, asking, call_roll, refused
 from tests.client.test_app import log_of, scaled
-from tests.client.test_gate_attacks import PATIENTS, F, ask, asking, call_roll, refused
 
 EDGES = np.array([[0.3, 0.5, 0.7]])
 

@@ -138,7 +138,7 @@ def test_every_message_may_come_to_another_process(
             return answer(whereabouts, content)
 
     monkeypatch.setattr(client.app, "respond", respond)
-    found = run(chosen(), folders, tmp_path / "out")
+    found = run(chosen(lost_hospital={"wait_minutes": 10}), folders, tmp_path / "out")
     assert found["lost"] == []
     assert all(memories)
 
