@@ -16,8 +16,7 @@ import typer
 from sklearn.metrics import roc_auc_score
 
 from client.networks.local_training import Patients, lines_of, train
-from common.networks import flat
-from common.networks.build import build, first_weights, settings_of
+from common.networks.build import first_weights, own_layers, settings_of
 from common.study import Study
 from server.methods.network_strategies import strategy_of
 from server.methods.network_strategies.joined import Joined
@@ -88,7 +87,7 @@ def federated(study: Study, there: list[Hospital]) -> Callable[[int, np.ndarray]
     settings = settings_of(study)
     weights = first_weights(study, COLUMNS, "")
     strategy = strategy_of(settings, (1, len(weights)), len(there))
-    mine = flat.of_batch_normalisation(build(study, COLUMNS))
+    mine = own_layers(study, COLUMNS)
     own: list[np.ndarray | None] = [None] * len(there)
 
     def with_own(h: int) -> np.ndarray:

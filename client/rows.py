@@ -13,7 +13,7 @@ from client.members import Members
 from client.site import Site
 from client.steps import Fitted
 from client.view import Views
-from client.view_rules import check_covariates
+from client.view_shapes import check_covariates
 from common.errors import Code, HospitalError
 from common.outcomes import HorizonOutcome
 from common.query import WITHOUT_SUMS, Query

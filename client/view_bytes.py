@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from client.view_rules import refuse
+from client.view_bounds import refuse
 from common.query import View
 
 MOST_VIEWS = 16

@@ -11,7 +11,8 @@ import numpy as np
 
 from client import harmonise
 from client.steps import Fitted
-from client.view_rules import LAST, MAXIMUM_COEFFICIENT, refuse
+from client.view_bounds import MAXIMUM_COEFFICIENT, refuse
+from client.view_rules import LAST
 from common.months import SMALLEST_FOLLOWED
 from common.privacy_plan import is_private
 from common.query import View

@@ -17,6 +17,7 @@ from common.strict_yaml import Place
 from common.variables import NUMERIC, Strict, Variable
 
 if TYPE_CHECKING:
+    from common.networks.settings import Network
     from common.study import Study
 
 ALONE = (
@@ -26,6 +27,11 @@ ALONE = (
 """Sections that a private study may have; `imputation` and `harmonisation` as they are without being named."""
 VALIDATION = ("folds", "repeats", "leave_one_hospital_out")
 MODEL = ("kind", "penalty", "strength")
+NETWORK = (
+    "architecture", "hidden", "activation", "normalisation", "rounds", "learning_rate", "schedule", "momentum",
+    "weight_decay", "precision", "device", "strategy",
+)  # fmt: skip
+"""What the section `network` of a private study may say: one step a round over all patients, nothing else of theirs."""
 _TRANSFORMS = {"none": lambda x: x, "log10": log10, "log": log, "sqrt": sqrt}
 
 
@@ -40,9 +46,12 @@ class Differential(Strict):
         None,
         gt=0,
         le=1000,
-        description="longest row (1, standardised values) of a patient in the fit; default ⅔·√(1 + columns)",
+        description="longest row (1, standardised values) of a patient in the fit; default ⅔·√(1 + columns); of a "
+        "network, the longest gradient: default 1",
     )
-    iterations: int = Field(5, ge=1, le=20, description="gradient steps; each takes its share of the budget")
+    iterations: int = Field(
+        5, ge=1, le=20, description="gradient steps; each takes its share of the budget; a network's: network.rounds"
+    )
     bounds: dict[Annotated[str, Field(min_length=1)], tuple[float, float]] = Field(
         {}, description="lowest and highest value of feature columns (names or patterns); values beyond are cut"
     )
@@ -91,8 +100,10 @@ def misfits_of(study: "Study") -> Iterator[tuple[Place, str]]:
         return
     if study.outcome.kind != "binary":
         yield ("outcome", "kind"), f"{study.outcome.kind}: differential privacy is there for binary outcomes"
-    if study.model.kind != "logistic" or study.model.penalty not in ("none", "ridge"):
-        yield ("model",), "differential privacy is there for kind: logistic with penalty: none or ridge"
+    if study.model.kind == "network" and study.network is not None:
+        yield from _of_a_network(study, study.network)
+    elif study.model.kind != "logistic" or study.model.penalty not in ("none", "ridge"):
+        yield ("model",), "differential privacy is there for kind: logistic with penalty: none or ridge, and network"
     if not isinstance(study.model.strength, int | float):
         yield ("model", "strength"), "tuning would spend the privacy budget many times: give a number, e.g. 1.0"
     if study.harmonisation.method != "none":
@@ -106,7 +117,8 @@ def misfits_of(study: "Study") -> Iterator[tuple[Place, str]]:
         yield ("features",), "what is learnt from images or repeated measurements has no noise: take it out"
     if not study.privacy.secure_sum:
         yield ("privacy", "secure_sum"), "the hospitals share the noise through masked sums: write true"
-    others: list[Place] = [(name,) for name in study.model_fields_set if name not in ALONE]
+    alone = (*ALONE, "network") if study.model.kind == "network" else ALONE
+    others: list[Place] = [(name,) for name in study.model_fields_set if name not in alone]
     others += [("validation", name) for name in study.validation.model_fields_set if name not in VALIDATION]
     others += [("model", name) for name in study.model.model_fields_set if name not in MODEL]
     for place in others:
@@ -119,3 +131,19 @@ def misfits_of(study: "Study") -> Iterator[tuple[Place, str]]:
             yield ("privacy", "differential", "bounds"), f"{name} has none: give [lowest, highest]"
     if study.predictors.radiomics and not study.privacy.differential.bounds:
         yield ("privacy", "differential", "bounds"), "features need public bounds, e.g. '*': [-5, 5]"
+
+
+def _of_a_network(study: "Study", network: "Network") -> Iterator[tuple[Place, str]]:
+    """What a network trained with differential privacy may not ask for."""
+    private = study.privacy.differential
+    if network.normalisation == "batch" or network.strategy == "fedbn":
+        yield ("network", "normalisation"), "batch normalisation mixes patients: write layer, and strategy: fedavg"
+    elif network.strategy != "fedavg":
+        yield ("network", "strategy"), f"{network.strategy} trains within hospitals; steps with noise are joined: write fedavg"
+    if network.sees_images:
+        yield ("network", "architecture"), "differential privacy is there for networks on columns: write mlp"
+    for name in sorted(network.model_fields_set - set(NETWORK)):
+        said = "each round is one step over all patients, with noise: take it out"
+        yield ("network", name), f"not together with privacy.differential: {said}"
+    if private is not None and "iterations" in private.model_fields_set:
+        yield ("privacy", "differential", "iterations"), "network.rounds says how many steps: take it out"

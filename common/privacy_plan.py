@@ -25,6 +25,7 @@ from common.study import Study
 SHARES = {"private_moments": 0.10, "private_gradient": 0.70, "private_histograms": 0.20}
 """Of the study's μ², by question."""
 OF_THE_FINAL_MODEL = 0.5
+CLIP_OF_GRADIENTS = 1.0
 ROUNDED = 1 + 1e-6
 """Contributions are rounded to a grid some 2⁻³² of the noise: by that much a patient's may be longer."""
 
@@ -59,7 +60,9 @@ def epsilon_of(squared: float, delta: float) -> float:
 def times_of(study: Study, name: str) -> int:
     """How often the study asks a question."""
     private = study.privacy.differential
-    return private.iterations if private is not None and name == "private_gradient" else 1
+    if private is None or name != "private_gradient":
+        return 1
+    return private.iterations if study.network is None else study.network.rounds
 
 
 def cost_of(study: Study, name: str) -> float:
@@ -68,10 +71,12 @@ def cost_of(study: Study, name: str) -> float:
 
 
 def clip_of(study: Study, columns: int) -> float:
-    """The longest row that a patient may have in the fit."""
+    """The longest row that a patient may have in the fit; of a network, the longest gradient."""
     private = study.privacy.differential
     given = None if private is None else private.clip
-    return 2 / 3 * sqrt(1 + columns) if given is None else given
+    if given is None:
+        return 2 / 3 * sqrt(1 + columns) if study.network is None else CLIP_OF_GRADIENTS
+    return given
 
 
 def noise_of_moments(study: Study, columns: int) -> float:

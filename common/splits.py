@@ -52,6 +52,12 @@ def labels_of(study: Study) -> tuple[str, ...]:
     return _labels(study, schemes_of(study))
 
 
+def without_class(label: str) -> str:
+    """The label of the same scheme and model, whatever class it is about."""
+    read = Label.read(label)
+    return str(Label(read.scheme, read.model))
+
+
 def external_labels_of(study: Study) -> tuple[str, ...]:
     """The labels of the external hospitals, even where they are too few for a total: they say figures in clear."""
     return _labels(study, (EXTERNAL,) if study.validation.external else ())

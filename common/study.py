@@ -19,7 +19,7 @@ from common.harmonising import Harmonisation
 from common.networks.settings import Network
 from common.outcomes import BinaryOutcome, Outcome, TimedOutcome
 from common.patches import Patches
-from common.query import FEWEST_HOSPITALS, canonical_json
+from common.query import canonical_json
 from common.selection import Selection
 from common.strict_yaml import Misfits, Place, describe_faults, read_yaml
 from common.subgroups import Subgroup, unfit
@@ -240,15 +240,6 @@ class Study(Strict):
             yield from ((("selection", *place), said) for place, said in self.selection.misfits(outcome))
         yield from self._compared()
         yield from unfit(self.subgroups, self.variable, [ID, *outcome_columns])
-        if outcome.kind == "survival" and self.validation.bootstrap:
-            yield ("validation", "bootstrap"), "it draws AUCs, and a survival outcome has none: write 0"
-        if outcome.kind == "survival" and 0 < len(self.validation.external) < FEWEST_HOSPITALS:
-            yield (
-                ("validation", "external"),
-                f"survival is judged in totals: name {FEWEST_HOSPITALS} hospitals or more",
-            )
-        if outcome.kind == "survival" and self.subgroups:
-            yield ("subgroups",), "they are judged by AUC and observed over expected: not with a survival outcome"
         if outcome.kind == "horizon":
             yield from self._asked_unweighted()
         fitting = {"multiclass": "multinomial", "survival": "cox"}.get(outcome.kind, "logistic")
@@ -283,6 +274,14 @@ class Study(Strict):
         yield from (
             (("network", *place), said) for place, said in self.network.misfits(self.outcome.kind == "survival")
         )
+        if self.network.also is not None:
+            taken = dict.fromkeys(self.harmonisation.preserve or [], "kept by harmonisation.preserve")
+            taken |= dict.fromkeys(self.harmonisation.levels, "a batch of harmonisation")
+            taken |= dict.fromkeys((subgroup.column for subgroup in self.subgroups), "the column of a subgroup")
+            taken |= dict.fromkeys(self.predictors.clinical, "among predictors.clinical")
+            taken |= dict.fromkeys(self.outcome_columns(), "the study's outcome")
+            found = self.network.also.misfits(taken, self.outcome.kind, self.variables)
+            yield from ((("network", "also", *place), said) for place, said in found)
 
     def _asked_unweighted(self) -> Iterator[tuple[Place, str]]:
         """What has no form with weights yet, so that an outcome at a horizon would drop those who were lost."""
@@ -336,6 +335,7 @@ class Study(Strict):
         """A study that could look at the id could ask for a person."""
         asked: list[tuple[Place, list[str]]] = [
             (("outcome",), self.outcome_columns()),
+            (("network", "also", "outcome"), self.second_columns()),
             (("cohort", "include"), [criterion.column for criterion in self.cohort.include]),
             (("predictors", "clinical"), self.predictors.clinical),
             (("harmonisation", "preserve"), self.harmonisation.preserve or []),
@@ -352,6 +352,10 @@ class Study(Strict):
             return [self.outcome.time, self.outcome.event]
         return [self.outcome.column]
 
+    def second_columns(self) -> list[str]:
+        """The columns of patients.csv that hold a network's second outcome."""
+        return [] if self.network is None or self.network.also is None else self.network.also.columns()
+
     def variable(self, column: str) -> Variable:
         """The dictionary's entry for a column; without one, an outcome or event is binary, the rest numbers."""
         if column in self.variables:
@@ -360,6 +364,8 @@ class Study(Strict):
             return Variable(type="binary")
         if isinstance(self.outcome, TimedOutcome) and column == self.outcome.event:
             return self.outcome.variable()
+        if self.network is not None and self.network.also is not None and column == self.second_columns()[-1]:
+            return self.network.also.variable()
         return Variable()
 
     def preserved(self) -> list[str]:

@@ -24,6 +24,8 @@ LOCK = "daemon.lock"
 RUNS_FOLDER = "runs"
 DRAIN_SECONDS = 15.0
 KEEPER_SECONDS = 0.2
+BELL = "bell"
+"""Beside the executor's secret: a named pipe that wakes the executor when a run is started."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class CoordinatorDaemon:
 
         database = self.folder / "superlink" / "state.sqlite"
         superlink = ("--port", str(self.port), "--database", str(database), "--secret", str(secret))
-        executor = ("--api", f"{LOOPBACK}:{self.port}", "--secret", str(secret), "--kind", "serverapp")
+        bell = ("--bell", str(secret.with_name(BELL)))
+        executor = ("--api", f"{LOOPBACK}:{self.port}", "--secret", str(secret), "--kind", "serverapp", *bell)
         host, gateway = split_address(self.file.listen)
         return [
             kept("superlink", "server.superlink", *superlink, ready=lambda: accepts(self.port)),
@@ -66,7 +69,7 @@ class CoordinatorDaemon:
             supervisor = Supervisor(self.processes(), log)
             supervisor.every_turn = noting(self.folder / STATE, supervisor, {"port": self.port})
             stop_on_signals(supervisor)
-            keeper = RunKeeper(self.folder / RUNS_FOLDER, self.port, log)
+            keeper = RunKeeper(self.folder / RUNS_FOLDER, self.port, log, self.folder / "superlink" / BELL)
             ended = threading.Event()
 
             def keep() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.networks.settings import Network
 from common.privacy_plan import (
     SHARES,
     clip_of,
@@ -86,7 +87,7 @@ def _privacy(finished: FinishedPrivately) -> dict[str, Any]:
         "unit": UNIT,
         "mechanism": MECHANISM,
         "clip": clip_of(study, columns),
-        "iterations": private.iterations,
+        "iterations": times_of(study, "private_gradient"),
         "share_of_each_hospital": share_of_noise(roster),
         "questions": {
             name: {"share": share, "times": times_of(study, name), "noise": _noise(finished, name)}
@@ -128,7 +129,9 @@ def _pipeline(model: PrivateModel) -> dict[str, Any]:
 
 def _model(finished: FinishedPrivately, model: PrivateModel) -> dict[str, Any]:
     columns, study = model.prepared.columns, finished.study
-    own = model.prepared.in_own_units(model.standardised)
+    if study.network is not None:
+        return _network(study.network, model)
+    own = model.prepared.in_own_units(model.fitted)
 
     def named(row: np.ndarray) -> dict[str, float]:
         return dict(zip(columns, map(float, row), strict=True))
@@ -139,11 +142,26 @@ def _model(finished: FinishedPrivately, model: PrivateModel) -> dict[str, Any]:
         "strength": study.model.strength,
         "intercept": float(own[0, 0]),
         "coefficients": named(own[0, 1:]),
-        "standardised": named(model.standardised[0, 1:]),
+        "standardised": named(model.fitted[0, 1:]),
         "by_split": {
             split: {"intercept": float(own[k, 0]), "coefficients": named(own[k, 1:])}
             for k, split in enumerate(finished.splits)
         },
+    }
+
+
+def _network(settings: Network, model: PrivateModel) -> dict[str, Any]:
+    """A network has weights and no coefficients."""
+    return {
+        "kind": "network",
+        "penalty": None,
+        "strength": None,
+        "intercept": None,
+        "coefficients": {},
+        "standardised": {},
+        "by_split": {},
+        "hidden": settings.hidden,
+        "weights": [float(weight) for weight in model.fitted[0]],
     }
 
 
@@ -204,9 +222,11 @@ def _notes(finished: FinishedPrivately) -> list[str]:
         "patients. Replacing a patient by another, rather than blanking the record, counts as twice the ε.",
         f"From public numbers alone, a usual model was expected to reach an AUC of {cost.with_noise:.2f} with this "
         f"noise and {cost.without:.2f} without.",
-        "Coefficients carry noise and have no standard errors; predicted risks are often too extreme: recalibrate "
-        "before any use of the risks themselves.",
+        f"{'Weights' if study.network else 'Coefficients'} carry noise and have no standard errors; predicted risks are "
+        "often too extreme: recalibrate before any use of the risks themselves.",
     ]
+    if study.network is not None:
+        notes.append("That expectation is of a model without hidden layers trained in as many steps.")
     if cost.pointless:
         notes.append(
             "The noise was expected to make the study pointless; it ran because the study says force: true."

@@ -13,14 +13,15 @@ from flwr.serverapp import Grid
 from common.errors import HospitalLost, StudyStopped
 from common.privacy_plan import times_of
 from common.query import View
-from common.splits import schemes_of
+from common.splits import FINAL, schemes_of
 from common.study import Study
 from server.checkpoint import Begun, Checkpoint
-from server.evaluation.private_discrimination import PrivatelyJudged, judge_privately
+from server.evaluation.private_discrimination import PrivatelyJudged, bin_edges, judge_privately
 from server.federation import Asked, FlowerFederation
 from server.hospitals import Hospitals
 from server.methods.private_cost import Cost, refuse_pointless
 from server.methods.private_logistic import fit_privately
+from server.methods.private_network import edges_of_a_network, fit_network_privately, view_of
 from server.methods.private_pipeline import PrivatelyPrepared, prepare_privately, private_columns
 from server.progress import Progress
 from server.roll_call import Present, roll_call
@@ -28,10 +29,16 @@ from server.roll_call import Present, roll_call
 
 @dataclass(frozen=True)
 class PrivateModel:
-    """A pipeline, a model for every split, and how its predictions were judged."""
+    """A pipeline, a model for every split, and how its predictions were judged.
+
+    Parameters
+    ----------
+    fitted
+        Splits × (1 + columns): coefficients on standardised columns; of a network, splits × weights.
+    """
 
     prepared: PrivatelyPrepared
-    standardised: np.ndarray
+    fitted: np.ndarray
     judged: dict[str, PrivatelyJudged]
 
 
@@ -102,15 +109,22 @@ def _model(
     progress.phase(f"bound and scale{said}", 1)
     prepared = prepare_privately(federation, study, bounds, patients, noise)
     progress.phase(f"fit{said}", times_of(study, "private_gradient"))
-    beta = fit_privately(federation, study, prepared, patients, noise)
-    linear = View(step="linear", parent=prepared.view, splits=federation.splits, arrays={"beta": beta[:, None, :]})
-    scores = federation.keep(linear)
+    splits, final = federation.splits, federation.splits.index(FINAL)
+    if study.network is None:
+        fitted = fit_privately(federation, study, prepared, patients, noise)
+        last = View(step="linear", parent=prepared.view, splits=splits, arrays={"beta": fitted[:, None, :]})
+        edges = bin_edges(fitted[final])
+    else:
+        fitted = fit_network_privately(federation, study, prepared, patients, noise)
+        last = view_of(study, prepared, fitted, splits)
+        edges = edges_of_a_network(study, fitted[final], len(prepared.columns))
+    scores = federation.keep(last)
     progress.phase(f"evaluate{said}", 1)
-    judged = judge_privately(federation, study, scores, beta, noise)
+    judged = judge_privately(federation, study, scores, edges, noise)
     if noise:
         progress.phase("hospitals' own copies", 1)
         federation.ask("own_copy", view=scores, rows="held_out", parameters={"schemes": list(schemes_of(study))})
-    return PrivateModel(prepared, beta, judged)
+    return PrivateModel(prepared, fitted, judged)
 
 
 def _refuse_a_large_delta(study: Study, patients: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.errors import HepafedError
+from common.warm_executor import ring
 from server.control import Control
 from server.runs import Launches, Outcome, Run, all_runs
 
@@ -26,11 +27,14 @@ class RunKeeper:
     ----------
     port
         The SuperLink's.
+    bell
+        Wakes the executor that takes runs up (common/warm_executor.py).
     """
 
     runs: Path
     port: int
     log: logging.Logger
+    bell: Path
     _next: float = 0.0
     _said: str = ""
     _paused_until: dict[str, float] = field(default_factory=dict)
@@ -75,6 +79,7 @@ class RunKeeper:
             self.log.error("%s: %s", run.name, reason, extra={"run": run.name})
             return
         number = control.start(run.name)
+        ring(self.bell)
         run.launched(
             replace(launches, numbers=(*launches.numbers, number), without_progress=stuck, exchanges=done)
         )

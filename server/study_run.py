@@ -190,7 +190,9 @@ def _conduct(
     scores, outer = models.scores, outer_splits_of(study, federation.roster)
     progress.phase("evaluate", 13)
     labels = labels_of(study)
-    survival = judge_survival(federation, study, scores, labels) if study.outcome.kind == "survival" else None
+    survival = (
+        judge_survival(federation, study, room, scores, labels) if study.outcome.kind == "survival" else None
+    )
     horizon = judge_horizon(federation, scores, labels, weighing)
     classes = () if survival or horizon else labels
     discrimination = discriminate(federation, scores, classes, study.evaluation.thresholds)
@@ -198,7 +200,7 @@ def _conduct(
     audited = audit(federation, study, scores)
     drawn = draw_hospitals(federation, study, scores, discrimination)
     subgroups = () if survival else judge_subgroups(federation, study, room, scores, labels)
-    external = judge_external(federation, study, scores, discrimination)
+    external = judge_external(federation, study, scores, discrimination, survival)
     released = _released(study, models)
     use = judge_use(federation, study, prepared, scores, outer, discrimination, released)
     between = judge_between(federation, study, room, prepared, scores, survival, released)
@@ -208,7 +210,7 @@ def _conduct(
         copies["harmonised"] = prepared.harmonised.view
     notes = _write_own(federation, "own_copy", scores, copies, {})
     if survival:
-        asked = survival.fits.parameters | {"schemes": list(labels)}
+        asked = survival.fits.parameters | {"schemes": copies["schemes"]}
         notes += _write_own(federation, "own_survival", scores, asked, survival.fits.arrays)
     return Finished(
         notes=tuple(notes),

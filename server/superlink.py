@@ -19,8 +19,12 @@ from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.corestate.sql_corestate import SqlCoreState
 
 from common.flower_processes import LOOPBACK
+from server.waiting_pulls import let_pulls_wait
 
 LOOK_SECONDS = 1.0
+SWITCH_SECONDS = 0.0005
+"""A thread that comes back from the database waits so long for the one that answers requests; 5 ms is Python's own,
+and one request comes back from the database a dozen times."""
 
 
 def serve(port: int, database: Path, secret: Path) -> None:
@@ -47,6 +51,8 @@ def serve(port: int, database: Path, secret: Path) -> None:
     config.enable_supernode_auth = True
     answer_one_at_a_time(flower.SuperLinkLifespan)
     spare_writes()
+    let_pulls_wait(importlib.import_module("flwr.superlink.main"), SqlLinkState)
+    sys.setswitchinterval(SWITCH_SECONDS)
     flower._run_superlink_http_api(lifespan_config=config)
 
 

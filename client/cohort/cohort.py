@@ -134,6 +134,9 @@ class _Reading:
                 flow["at_landmark"] = int(chosen.sum())
         else:
             competing = np.zeros(rows, dtype=bool)
+        also = None if study.network is None or not self.outcome else study.network.also
+        if also is not None and isinstance(also.outcome, TimedOutcome):
+            values, _ = in_days_since_landmark(study, also.outcome, values)
         features, row_of = self._features(chosen)
         if features is not None:
             measured = np.array([patient in row_of for patient in self.ids], dtype=bool)

@@ -25,16 +25,23 @@ def _dividing(study: Study) -> list[str]:
     return [subgroup.column for subgroup in study.subgroups]
 
 
+def _times(study: Study) -> list[str]:
+    """The columns of times to an event."""
+    second = study.second_columns()[:-1]
+    return [study.outcome.time, *second] if isinstance(study.outcome, TimedOutcome) else second
+
+
 def variables_as_read(study: Study, outcome: list[str]) -> dict[str, Variable]:
     """Every column of patients.csv that is read as numbers or levels; first the outcome's, if it is wanted."""
-    wanted = [*outcome, *needed_columns(study), *study.predictors.clinical, *_dividing(study)]
+    second = study.second_columns() if outcome else []
+    wanted = [*outcome, *needed_columns(study), *study.predictors.clinical, *_dividing(study), *second]
     return {column: _variable_as_read(study, column) for column in dict.fromkeys(wanted)}
 
 
 def _variable_as_read(study: Study, column: str) -> Variable:
     """A survival time is a number from 0 on, of days unless the study says otherwise."""
     variable = study.variable(column)
-    if not isinstance(study.outcome, TimedOutcome) or column != study.outcome.time:
+    if column not in _times(study):
         return variable
     low, high = variable.range or (0.0, float("inf"))
     return variable.model_copy(update={"unit": variable.unit or "d", "range": (max(low, 0.0), high)})
@@ -57,7 +64,7 @@ def check_presence(study: Study, file: PatientsFile, outcome: list[str], faults:
             faults.add(Code.COLUMN_MISSING, _absence(study, file, column))
     return [
         _absence(study, file, column, "so it is missing for every patient here")
-        for column in dict.fromkeys([*study.predictors.clinical, *_dividing(study)])
+        for column in dict.fromkeys([*study.predictors.clinical, *_dividing(study), *study.second_columns()])
         if column not in needed and not file.has(column)
     ]
 

@@ -91,6 +91,11 @@ def _widest_problem(rows: Rows, asked: Any, k: int) -> int:
     return blocks * len(set[int]().union(*(asked.columns[j] for j in asked.curved if asked.of[j] == k)))
 
 
+def _all_columns(_: Rows, asked: Any, k: int) -> int:
+    """Columns of the widest problem of a split, all of whose second derivatives are asked."""
+    return max(len(asked.columns[j]) for j, of in enumerate(asked.of) if of == k)
+
+
 def _changed_features(rows: Rows, _: Parameters, k: int) -> int:
     return _kept(rows, k, "constant", lambda constant: constant == 0)
 
@@ -148,6 +153,15 @@ def _each_feature_known(rows: Rows, asked: Any) -> list[tuple[str, ...]]:
 def _outcome_known(rows: Rows, _: Any) -> list[tuple[str, ...]]:
     """At a horizon, sums of classes are over those of whom it is known; whoever is not counts as a gap there."""
     return [needed_for_classes(rows.study.outcome)]
+
+
+def _each_outcome_known(rows: Rows, asked: Any) -> list[tuple[str, ...]]:
+    """A network's losses: of the study's outcome, and of a second one over those of whom it is known."""
+    return _outcome_known(rows, asked) + [(column,) for column in rows.study.second_columns()[-1:]]
+
+
+def _second_known(rows: Rows, _: Any) -> list[tuple[str, ...]]:
+    return [tuple(rows.study.second_columns()[-1:])]
 
 
 def _patients_by_level(rows: Rows, asked: Any) -> Iterator[np.ndarray]:
@@ -220,11 +234,12 @@ DECLARED: Mapping[str, Declared] = {
     "cox": _FIT,
     "attention": Declared(one_view=True),
     "attribution": Declared(one_view=True),
-    "train_network": Declared(times=_rounds, one_view=True, vectors=True, known=_outcome_known, rounds=True),
+    "train_network": Declared(times=_rounds, one_view=True, vectors=True, known=_each_outcome_known, rounds=True),
+    "second_task": Declared(one_view=True, known=_second_known),
     "cox_cells": Declared(times=_times(6), one_view=True),
     "cox_risk_sets": Declared(times=_iterations, one_view=True, vectors=True),
     "cox_curvature": Declared(
-        width=lambda _, asked, k: max(len(asked.columns[j]) for j, of in enumerate(asked.of) if of == k),
+        width=_all_columns,
         times=_iterations,
         one_view=True,
         vectors=True,
@@ -262,6 +277,10 @@ DECLARED: Mapping[str, Declared] = {
     "training_risk": Declared(times=lambda study: 4 * len(study.models()), one_view=True),
     "baseline_hazard": Declared(times=lambda study: len(study.models()), one_view=True),
     "survival_risk": Declared(one_view=True),
+    "survival_bootstrap": Declared(one_view=True),
+    "survival_subgroup_sums": Declared(one_view=True),
+    "paired_concordance": Declared(one_view=True),
+    "proportional_hazards": Declared(width=_all_columns, one_view=True, vectors=True),
     "own_survival": Declared(one_view=True),
     "own_copy": Declared(times=_times(10)),
     "nyul_landmarks": Declared(),

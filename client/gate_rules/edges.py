@@ -23,7 +23,7 @@ FEWEST_ALLOWED = 16
 """Four edges and three for each of four narrowings: three quantiles of any column take no more."""
 CLOSEST = 1e-3
 """Of this hospital's own standard deviation, shared out among all patients."""
-WITH_TIMES = ("survival_order", "survival_risk", "horizon_predictions")
+WITH_TIMES = ("survival_order", "survival_risk", "survival_bootstrap", "horizon_predictions")
 WHOLE = 1.0
 """No probability lies above: an edge there makes no bin."""
 

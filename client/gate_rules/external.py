@@ -18,7 +18,7 @@ from common.splits import Label
 from common.whole_hospitals import EXTERNAL, trains
 
 EXTERNAL_FIGURES = "external_figures"
-WITHOUT_OUTCOMES = frozenset({"own_copy"})
+WITHOUT_OUTCOMES = frozenset({"own_copy", "own_survival"})
 """Queries that may name the label and look at no outcome."""
 
 

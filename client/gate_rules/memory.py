@@ -204,6 +204,7 @@ EDGES_FIXED_BY = {
     "discrimination": "score_counts",
     "bootstrap": "score_counts",
     "survival_order": "score_counts",
+    "survival_bootstrap": "score_counts",
     "survival_risk": "score_counts",
     "horizon_predictions": "score_counts",
 }

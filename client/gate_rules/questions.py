@@ -27,8 +27,7 @@ def questions_of(study: Study) -> tuple[str, ...]:
     audit = ["membership"] if is_audited(study) else []
     asked += ["lone_columns"] if looks_for_leaks(study) else []
     audit += _comparing(study)
-    audit += ["bootstrap"] if study.validation.bootstrap else []
-    audit += ["subgroup_counts", "subgroup_sums"] if study.subgroups else []
+    audit += _between(study)
     audit += ["external_figures"] if asks_figures_alone(study) else []
     return (*asked, "column_counts", *_fitting(study), "score_counts", *_judging(study), *audit, "own_copy")
 
@@ -39,7 +38,13 @@ def _fitting(study: Study) -> list[str]:
     if chosen.kind == "network":
         images = study.network is not None and study.network.sees_images
         fused = images and study.network is not None and study.network.architecture == "fusion"
-        return ["train_network", *(["attention"] if images else []), *(["attribution"] if fused else [])]
+        second = ["second_task"] if study.second_columns() else []
+        return [
+            "train_network",
+            *(["attention"] if images else []),
+            *(["attribution"] if fused else []),
+            *second,
+        ]
     shared = chosen.kind == "cox" and chosen.baseline == "shared"
     asked: list[str] = ["cox_cells", "cox_risk_sets", "cox_curvature"] if shared else [chosen.kind]
     return [*asked, "tuning"] if chosen.strength == "cross-validated" else asked
@@ -68,7 +73,20 @@ def _comparing(study: Study) -> list[str]:
     if study.outcome.kind not in ("survival", "horizon"):
         asked += ["training_classes", "threshold_classes"]
         asked += ["paired_predictions", "placement_products"] if study.compare else []
+    if study.outcome.kind == "survival":
+        asked += ["paired_concordance"] if study.compare else []
+        asked += ["proportional_hazards"] if study.model.kind == "cox" else []
     return asked
+
+
+def _between(study: Study) -> list[str]:
+    """How figures differ between hospitals and subgroups."""
+    survival = study.outcome.kind == "survival"
+    drawn, judged = (
+        ("survival_bootstrap", "survival_subgroup_sums") if survival else ("bootstrap", "subgroup_sums")
+    )
+    asked = [drawn] if study.validation.bootstrap else []
+    return [*asked, *(["subgroup_counts", judged] if study.subgroups else [])]
 
 
 def _selecting(study: Study) -> list[str]:

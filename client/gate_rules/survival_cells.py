@@ -9,6 +9,7 @@ import numpy as np
 
 from client.rows import Rows
 from common.errors import Code, HospitalError
+from common.outcomes import TimedOutcome
 from common.query import SMALLEST_CELL, SMALLEST_ROW_SET
 from common.room import Room
 
@@ -38,8 +39,12 @@ def _by_time(rows: Rows, room: Room) -> tuple[int, int]:
 
 
 def _by_thirty(rows: Rows, room: Room) -> tuple[int, int]:
+    """The study's own horizons are as many as they are: they were fixed before anybody was counted."""
     fewest = min(room.fewest(rows.study, split, training=True) for split in rows.query.splits)
-    return _months(rows), max(1, fewest // SMALLEST_ROW_SET)
+    outcome = rows.study.outcome
+    horizons = outcome.horizons_months if isinstance(outcome, TimedOutcome) else []
+    chosen = [month for month in rows.query.parameters["months"] if month not in horizons]
+    return 1 + len(chosen), max(2, fewest // SMALLEST_ROW_SET)
 
 
 def _by_training_set(rows: Rows, room: Room) -> tuple[int, int]:
@@ -64,5 +69,6 @@ CELLS: Mapping[str, Callable[[Rows, Room], tuple[int, int]]] = {
     "censoring": _by_training_set,
     "baseline_hazard": _by_thirty,
     "survival_order": _by_score,
+    "survival_bootstrap": _by_score,
     "survival_risk": _by_group,
 }

@@ -20,14 +20,24 @@ from common.networks.rounds import batches, learning_rate
 from common.networks.seeds import seed_of
 from common.study import Study
 
+AT_A_TIME = 32
+"""Patients with images whose maps are in memory together, where nothing is learnt."""
+
 
 @dataclass(frozen=True)
 class Patients:
-    """The columns that take part, as they are prepared; outcomes; for how many patients each one stands."""
+    """The columns that take part, as they are prepared; outcomes; for how many patients each one stands.
+
+    Parameters
+    ----------
+    second
+        A second outcome, NaN where it is not known; None: the study has none.
+    """
 
     matrix: np.ndarray
     outcome: np.ndarray
     weight: np.ndarray
+    second: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -67,6 +77,7 @@ def train(
         module, device = loaded(study, patients.matrix.shape[1], start)
         module.train()
         x, y, w = (_tensor(a, module, device) for a in (patients.matrix, patients.outcome, patients.weight))
+        also = None if patients.second is None else _tensor(patients.second, module, device)
         parameters = [p for _, p in sorted(module.named_parameters())]
         first = [p.detach().clone() for p in parameters]
         shift = _shift(control, own_control, parameters)
@@ -74,7 +85,8 @@ def train(
         for rows in batches(len(patients), size, steps, drawn):
             chosen = torch.from_numpy(rows).to(device)
             module.zero_grad()
-            loss_of(study, module(x[chosen]), y[chosen], w[chosen]).backward()
+            second = None if also is None else also[chosen]
+            loss_of(study, module(x[chosen]), y[chosen], w[chosen], second).backward()
             gradient = [torch.zeros_like(p) if p.grad is None else p.grad.detach().clone() for p in parameters]
             with torch.no_grad():
                 for k, p in enumerate(parameters):
@@ -99,7 +111,9 @@ def train(
 def lines_of(
     study: Study, matrix: np.ndarray, weights: np.ndarray, reference: np.ndarray | None = None
 ) -> np.ndarray:
-    """Every patient's outputs of the network: patients × lines.
+    """Every patient's outputs of the network: patients × lines, a second outcome's last.
+
+    Patients with images go through a few at a time: the maps of all of them would not fit into memory.
 
     Parameters
     ----------
@@ -111,8 +125,12 @@ def lines_of(
         module.eval()
         if reference is not None:
             _take_statistics(module, _tensor(reference, module, device))
-        found: np.ndarray = module(_tensor(matrix, module, device)).to("cpu", torch.float64).numpy()
-    return found
+        together = AT_A_TIME if packed_width(study) else max(1, len(matrix))
+        parts = [
+            module(_tensor(matrix[first : first + together], module, device)).to("cpu", torch.float64).numpy()
+            for first in range(0, max(1, len(matrix)), together)
+        ]
+    return np.concatenate(parts)
 
 
 def loss(study: Study, patients: Patients, weights: np.ndarray, reference: np.ndarray | None = None) -> float:
@@ -121,7 +139,8 @@ def loss(study: Study, patients: Patients, weights: np.ndarray, reference: np.nd
         return 0.0
     lines = torch.from_numpy(lines_of(study, patients.matrix, weights, reference))
     outcome, weight = torch.from_numpy(patients.outcome.copy()), torch.from_numpy(patients.weight.copy())
-    return float(loss_of(study, lines, outcome, weight)) * len(patients)
+    second = None if patients.second is None else torch.from_numpy(patients.second.copy())
+    return float(loss_of(study, lines, outcome, weight, second)) * len(patients)
 
 
 def loaded(study: Study, inputs: int, weights: np.ndarray) -> tuple[nn.Module, torch.device]:

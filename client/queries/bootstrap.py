@@ -70,7 +70,9 @@ def bootstrap(rows: Rows, parameters: Bootstrap) -> Answer:
         parts = own[groups == group].mean(axis=0)
         for figure, name in enumerate(FIGURES):
             # Weights of their own for every figure: with shared ones, a few figures would tell the hospitals apart.
-            draws[group, figure] = (_weights(rows, f"{group}/{name}", parameters.replicates) - 1) * parts[figure]
+            draws[group, figure] = (secret_weights(rows, f"{group}/{name}", parameters.replicates) - 1) * parts[
+                figure
+            ]
     return Answer(sums={"draws": draws})
 
 
@@ -96,7 +98,8 @@ def overall_part(classes: np.ndarray, negative: np.ndarray, positive: np.ndarray
     return float(positive @ (v10 - auc) / n1 + negative @ (v01 - auc) / n0)
 
 
-def _weights(rows: Rows, purpose: str, replicates: int) -> np.ndarray:
+def secret_weights(rows: Rows, purpose: str, replicates: int) -> np.ndarray:
+    """Weights of the draws for one purpose, from the hospital's own secret."""
     members = rows.members
     text = f"bootstrap/{purpose}/{rows.study.hash}/{members.hospital}/{members.secret}"
     seed = np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint32)

@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat
 from client.harmonise import design, parameters_of
 from client.queries.registry import ColumnNumbers, Knots, Parameters, bounded_array, per_split, query
 from client.rows import Rows
-from client.view_rules import LARGEST, refuse
+from client.view_bounds import LARGEST, refuse
 from client.view_values import LAST_DIGITS, check_power
 from common.query import Answer
 from harmonization.arrays import Sums

@@ -1,38 +1,115 @@
 """A sealed external hospital's own figures: mirrored by server/evaluation/external.py."""
 
 import numpy as np
+from pydantic import model_validator
 
+from client.concordance import concordance
+from client.queries.cox import efron
 from client.queries.discrimination import auc_and_variance, own_calibration
-from client.queries.registry import Parameters, query
+from client.queries.follow_up import Months
+from client.queries.registry import Parameters, bounded_array, query
+from client.queries.survival_risk import LONGEST_LINE, MOST_HAZARD
 from client.rows import Rows
+from common.months import in_days
 from common.query import SMALLEST_CLASS_FOR_OWN_AUC, Answer, Disclosed
-from common.splits import external_labels_of
+from common.splits import Label, external_labels_of
 from common.whole_hospitals import trains
+
+STEEPEST = 20.0
+Pair = tuple[float, float]
 
 
 class ExternalFigures(Parameters):
-    """Nothing: the study says which hospitals are external, and the view is the final model."""
+    """For survival the final baseline: cumulative hazards, models × months; otherwise nothing.
+
+    The study says which hospitals are external, and the view is the final model.
+    """
+
+    months: Months | None = None
+    baseline: bounded_array(2, 0.0, MOST_HAZARD) | None = None  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> "ExternalFigures":
+        months = 0 if self.months is None else len(self.months)
+        if (self.baseline is None) != (months == 0) or (months and self.baseline.shape[1] != months):
+            raise ValueError(f"expected a cumulative hazard for each of {months} months, and model by model")
+        if self.baseline is not None and (np.diff(self.baseline, axis=1, prepend=0.0) < 0).any():
+            raise ValueError("a cumulative hazard falls")
+        return self
 
 
 @query(
     "external_figures",
     ExternalFigures,
-    leaves="In clear, from a sealed external hospital with ten and more of each class: its own AUC, calibration slope "
-    "and intercept by the final model, three decimals, once. From all others: nothing.",
+    leaves="In clear, from a sealed external hospital with ten and more of each class: its own AUC or C, calibration "
+    "slope and intercept by the final model, three decimals, once. From all others: nothing.",
 )
-def external_figures(rows: Rows, _: ExternalFigures) -> Answer:
-    """AUC and calibration of the final model on the patients of this hospital, where it is external."""
+def external_figures(rows: Rows, asked: ExternalFigures) -> Answer:
+    """Discrimination and calibration of the final model on the patients of this hospital, where it is external."""
     if trains(rows.study, rows.site.name):
         return Answer()
-    auc: dict[str, tuple[float, float]] = {}
-    calibration: dict[str, tuple[float, float]] = {}
-    for label in external_labels_of(rows.study) if rows.study.outcome.kind != "survival" else ():
+    auc: dict[str, Pair] = {}
+    calibration: dict[str, Pair] = {}
+    for label in external_labels_of(rows.study):
         score, outcome = rows.scores(label)
-        if min((outcome == 0).sum(), (outcome == 1).sum()) < SMALLEST_CLASS_FOR_OWN_AUC:
+        had = outcome if outcome.ndim == 1 else outcome[:, 1]
+        if min((had == 0).sum(), (had == 1).sum()) < SMALLEST_CLASS_FOR_OWN_AUC:
             continue
-        value, variance = auc_and_variance(score, outcome)
+        if outcome.ndim == 1:
+            value, variance = auc_and_variance(score, outcome)
+            own = own_calibration(score, outcome)
+        else:
+            value, variance = _c_and_variance(score, outcome)
+            own = _calibration_of_times(rows, asked, label, score, outcome)
         auc[label] = (round(value, 3), round(float(np.sqrt(variance)), 3))
-        own = own_calibration(score, outcome)
         if own is not None:
             calibration[label] = own
     return Answer(disclosed=Disclosed(auc=auc, calibration=calibration))
+
+
+def _c_and_variance(score: np.ndarray, outcome: np.ndarray) -> Pair:
+    nowhere = np.zeros(len(score), dtype=np.int64)
+    found = concordance(outcome[:, 0], outcome[:, 1], score, np.ones(len(score)), nowhere, nowhere)
+    return found.value, found.spread / found.pairs**2
+
+
+def _calibration_of_times(
+    rows: Rows, asked: ExternalFigures, label: str, score: np.ndarray, outcome: np.ndarray
+) -> Pair | None:
+    """Cox's slope of the linear predictor; the logarithm of observed over expected events up to the last month."""
+    if asked.months is None or asked.baseline is None:
+        return None
+    hazards = asked.baseline[rows.study.models().index(Label.read(label).model)]
+    slope = slope_of(score, outcome)
+    expected, observed = expected_and_observed(score, outcome, asked.months, hazards)
+    if slope is None or expected <= 0 or observed < SMALLEST_CLASS_FOR_OWN_AUC:
+        return None
+    return round(slope, 3), round(float(np.log(observed / expected)), 3)
+
+
+def expected_and_observed(
+    score: np.ndarray, outcome: np.ndarray, months: tuple[int, ...], hazards: np.ndarray
+) -> Pair:
+    """Σ H₀(T) e^η and the events, both up to the last month; H₀ is linear between the months (Crowson 2016)."""
+    ends, time = in_days(months), outcome[:, 0]
+    gathered = np.interp(time, np.concatenate([[0.0], ends]), np.concatenate([[0.0], hazards]))
+    expected = gathered @ np.exp(np.clip(score, -LONGEST_LINE, LONGEST_LINE))
+    return float(expected), float(outcome[time <= ends[-1], 1].sum())
+
+
+def slope_of(score: np.ndarray, outcome: np.ndarray) -> float | None:
+    """The coefficient of a Cox model of the score alone; None where it has none below 20."""
+    if np.ptp(score) == 0:
+        return None
+    matrix, slope = score[:, None] - score.mean(), 0.0
+    for _ in range(50):
+        linear = matrix[:, 0] * slope
+        highest = float(linear.max())
+        _, gradient, curvature = efron(matrix, outcome, linear, np.exp(linear - highest), highest, curved=True)
+        step = float(np.clip(gradient[0] / max(curvature[0, 0], 1e-12), -1.0, 1.0))
+        slope += step
+        if abs(slope) > STEEPEST:
+            return None
+        if abs(step) < 1e-9:
+            return slope
+    return None

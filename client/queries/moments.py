@@ -4,7 +4,7 @@ import numpy as np
 
 from client.queries.registry import Parameters, per_split, query
 from client.rows import Rows
-from client.view_rules import LARGEST
+from client.view_bounds import LARGEST
 from common.query import Answer
 
 

@@ -11,7 +11,8 @@ from client.patches.packing import packed_patches
 from client.queries.problems import MOST_PROBLEMS
 from client.queries.registry import Asked, ColumnNumbers, Parameters, bounded_array, query
 from client.rows import Rows
-from client.view_rules import MAXIMUM_COEFFICIENT
+from client.second_outcome import second_outcome
+from client.view_bounds import MAXIMUM_COEFFICIENT
 from common.errors import Code, HospitalError
 from common.networks import bounds as public
 from common.networks.rounds import participants
@@ -144,7 +145,7 @@ def train_network(rows: Rows, asked: Round) -> Answer:
             sums["control"][k] = change
             kept = variates["own_control"] + change
             rows.views.own_state.keep(network.name, asked.round, kept, only_last=True)
-        elif settings.strategy == "fedbn":
+        elif settings.keeps_own:
             own = trained.weights[_own_places(rows, asked.inputs)]
             rows.views.own_state.keep(network.name, asked.round, own, only_last=False)
     return Answer(sums=sums)
@@ -192,12 +193,13 @@ def _networks(rows: Rows, asked: Round) -> Iterator[_Network]:
         known = rows.known(split)
         images = packed_patches(rows.study, rows.cohort, chosen if known is None else chosen & known.there)
         stands = np.ones(len(matrix)) if weight is None else weight
+        second = second_outcome(rows.study, rows.cohort)
         if weight is not None:
             rows.refuse_weights_on_few_patients(stands)
         for k in (k for k, of in enumerate(asked.of) if of == number):
             columns = asked.columns[k]
             laid_out = np.concatenate([_laid_out(matrix, columns, asked.inputs), images], axis=1)
-            patients = Patients(laid_out, outcome, stands)
+            patients = Patients(laid_out, outcome, stands, None if second is None else second[chosen])
             validated = _validated(rows, split, columns, asked.inputs, patients) if INNER in split else ()
             yield _Network(k, name_of(rows, split, asked.model[k]), patients, validated)
 
@@ -212,7 +214,8 @@ def _validated(
     """
     from client.networks.local_training import Patients
 
-    survival = rows.study.outcome.kind == "survival"
+    second = second_outcome(rows.study, rows.cohort)
+    survival = rows.study.outcome.kind == "survival" or (second is not None and second.shape[1] == 2)
     chosen = rows.members.held_out(split)
     if survival:
         chosen = chosen | rows.members.training(split)
@@ -223,7 +226,7 @@ def _validated(
     laid_out = np.concatenate(
         [_laid_out(matrix[chosen], columns, inputs), packed_patches(rows.study, rows.cohort, chosen)], axis=1
     )
-    patients = Patients(laid_out, outcome[chosen], weight[chosen])
+    patients = Patients(laid_out, outcome[chosen], weight[chosen], None if second is None else second[chosen])
     return (patients, training) if survival else (patients,)
 
 
@@ -235,8 +238,8 @@ def _laid_out(matrix: np.ndarray, columns: tuple[int, ...], inputs: int) -> np.n
 
 
 def _with_own(rows: Rows, settings: Network, name: str, asked: Round, weights: np.ndarray) -> np.ndarray:
-    """The weights that were sent; under FedBN with this hospital's own normalisation."""
-    if settings.strategy != "fedbn":
+    """The weights that were sent, with this hospital's own layers (FedBN's normalisation, a personal head)."""
+    if not settings.keeps_own:
         return weights
     own = rows.views.own_state.up_to(name, asked.round - 1)
     if own is None:
@@ -247,10 +250,9 @@ def _with_own(rows: Rows, settings: Network, name: str, asked: Round, weights: n
 
 
 def _own_places(rows: Rows, inputs: int) -> np.ndarray:
-    from common.networks import flat
-    from common.networks.build import build
+    from common.networks.build import own_layers
 
-    return flat.of_batch_normalisation(build(rows.study, inputs))
+    return own_layers(rows.study, inputs)
 
 
 def _clipped(rows: Rows, change: np.ndarray, bound: float) -> np.ndarray:

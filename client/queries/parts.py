@@ -4,7 +4,7 @@ import numpy as np
 
 from client.queries.registry import Parameters, per_split, query
 from client.rows import Rows
-from client.view_rules import MAXIMUM_COEFFICIENT
+from client.view_bounds import MAXIMUM_COEFFICIENT
 from common.query import Answer
 
 

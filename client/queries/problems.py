@@ -12,7 +12,7 @@ from pydantic import StrictInt, ValidationInfo, field_validator, model_validator
 
 from client.queries.registry import Asked, ColumnNumbers, Parameters, bounded_array
 from client.rows import Rows
-from client.view_rules import MAXIMUM_COEFFICIENT
+from client.view_bounds import MAXIMUM_COEFFICIENT
 from common.errors import Code, HospitalError
 from common.query import Answer, Arrays
 

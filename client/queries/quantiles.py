@@ -5,7 +5,7 @@ from pydantic import ValidationInfo, field_validator
 
 from client.queries.registry import Parameters, Schemes, bounded_array, per_split, query
 from client.rows import Rows
-from client.view_rules import LARGEST
+from client.view_bounds import LARGEST
 from common.query import Answer
 
 MAXIMUM_EDGES = 256

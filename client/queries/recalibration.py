@@ -6,7 +6,7 @@ from pydantic import ValidationInfo, field_validator
 from client.queries.logistic import logistic_sums
 from client.queries.registry import Parameters, Schemes, bounded_array, query
 from client.rows import Rows
-from client.view_rules import MAXIMUM_COEFFICIENT
+from client.view_bounds import MAXIMUM_COEFFICIENT
 from common.query import Answer
 
 

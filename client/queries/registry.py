@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from client.rows import Rows
-from client.view_rules import LARGEST
+from client.view_bounds import LARGEST
 from common.errors import Code, HospitalError
 from common.query import Answer
 

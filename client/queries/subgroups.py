@@ -51,7 +51,7 @@ class SubgroupSums(Parameters):
 def subgroup_counts(rows: Rows, asked: SubgroupCounts) -> Answer:
     """Patients by subgroup and class of the outcome."""
     chosen = divided(rows)
-    outcome = rows.cohort.outcome
+    outcome = classes_of(rows.cohort.outcome)
     values = range(len(rows.study.variable(rows.study.outcome_columns()[0]).levels or ["0", "1"]))
     classes = [[(chosen[k] & (outcome == value)).sum() for value in values] for k in asked.subgroups]
     return Answer(sums={"classes": np.array(classes, dtype=float)})
@@ -111,7 +111,13 @@ def without_small_rests(masks: list[np.ndarray], least: int = SMALLEST_CELL) -> 
     return kept
 
 
+def classes_of(outcome: np.ndarray) -> np.ndarray:
+    """Every patient's class: of times to an event, whether it happened."""
+    classes: np.ndarray = outcome if outcome.ndim == 1 else outcome[:, 1]
+    return classes
+
+
 def compares(outcome: np.ndarray) -> bool:
     """Whether there are five patients of every class and more: two classes at least."""
-    _, counts = np.unique(outcome, return_counts=True)
+    _, counts = np.unique(classes_of(outcome), return_counts=True)
     return len(counts) > 1 and int(counts.min()) >= SMALLEST_CELL

@@ -68,7 +68,7 @@ def survival_order(rows: Rows, asked: SurvivalOrder) -> Answer:
     for k, scheme in enumerate(asked.schemes):
         score, outcome = rows.scores(scheme)
         time, event = outcome[:, 0], outcome[:, 1]
-        bins = np.searchsorted(asked.edges[k], _squeezed(score), side="left")
+        bins = np.searchsorted(asked.edges[k], squeezed(score), side="left")
         weight = np.where((time <= last) & (event == 1), asked.weights(rows, time, last) ** 2, 0.0)
         shape = (len(asked.months) + 1, asked.edges.shape[1] + 1)
         one, cells = np.ones(len(time)), cell_of(time, asked.months)
@@ -107,7 +107,7 @@ def _at_horizons(
     Of the pairs: won; all; won by the bins alone; of one bin; won among these.
     """
     width = len(edges) + 1
-    bins = np.searchsorted(edges, _squeezed(score), side="left")
+    bins = np.searchsorted(edges, squeezed(score), side="left")
     horizons = in_days(asked.horizons)
     found = {
         name: np.zeros((len(horizons), width)) for name in ("cases", "case_squares", "controls", "case_counts")
@@ -149,6 +149,6 @@ def _own(plain: Concordance, event: np.ndarray) -> tuple[float, float] | None:
     return round(plain.value, 3), round(float(np.sqrt(plain.spread)) / plain.pairs, 3)
 
 
-def _squeezed(score: np.ndarray) -> np.ndarray:
+def squeezed(score: np.ndarray) -> np.ndarray:
     """Any score between 0 and 1, in the same order."""
     return 0.5 * (1.0 + np.tanh(0.5 * score))

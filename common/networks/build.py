@@ -1,5 +1,6 @@
 """The module that a study names, the same on both sides, and its first weights."""
 
+import json
 from functools import lru_cache
 
 import numpy as np
@@ -33,14 +34,30 @@ def first_weights(study: Study, inputs: int, model: str) -> np.ndarray:
         return flat.vector_of(build(study, inputs))
 
 
-@lru_cache(maxsize=64)
-def _size(content: str, inputs: int) -> int:
-    import json
-
-    with torch.device("meta"):
-        return flat.size_of(build(Study.from_content(json.loads(content), "study"), inputs))
-
-
 def size(study: Study, inputs: int) -> int:
     """How many weights the study's network has over so many columns."""
     return _size(study.to_json(), inputs)
+
+
+def own_layers(study: Study, inputs: int) -> np.ndarray:
+    """A mask of the weights: what stays in the hospital (FedBN's normalisation, a personal head)."""
+    return _own_layers(study.to_json(), inputs)
+
+
+@lru_cache(maxsize=64)
+def _size(content: str, inputs: int) -> int:
+    return flat.size_of(_shape(content, inputs))
+
+
+@lru_cache(maxsize=64)
+def _own_layers(content: str, inputs: int) -> np.ndarray:
+    module = _shape(content, inputs)
+    found = flat.of_own_layers(module, settings_of(Study.from_content(json.loads(content), "study")))
+    found.flags.writeable = False
+    return found
+
+
+def _shape(content: str, inputs: int) -> nn.Module:
+    """The network without values: drawing some would disturb a training that another thread is in the middle of."""
+    with torch.device("meta"):
+        return build(Study.from_content(json.loads(content), "study"), inputs)

@@ -4,6 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from common.networks.last_layer import Head
+from common.networks.settings import Network
+
 BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -30,12 +33,13 @@ def size_of(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def of_batch_normalisation(module: nn.Module) -> np.ndarray:
-    """A mask of the vector: what belongs to batch normalisation, and stays in the hospital under FedBN."""
+def of_own_layers(module: nn.Module, settings: Network) -> np.ndarray:
+    """A mask of the vector: what stays in the hospital: FedBN's batch normalisation, personal heads."""
+    kinds = (BATCH_NORMALISATION if settings.strategy == "fedbn" else ()) + ((Head,) if settings.personal else ())
     own = {
         f"{name}.{part}"
         for name, layer in module.named_modules()
-        if isinstance(layer, BATCH_NORMALISATION)
+        if isinstance(layer, kinds)
         for part, _ in layer.named_parameters()
     }
     return np.concatenate([np.full(p.numel(), name in own) for name, p in _named(module)])

@@ -11,6 +11,7 @@ from torch import nn
 from common.networks.cnn3d import Encoder3D
 from common.networks.image_settings import ImageSettings
 from common.networks.inputs import Inputs
+from common.networks.last_layer import last_layer
 from common.networks.mil25d import Encoder25D
 from common.networks.shapes import Shapes
 
@@ -35,7 +36,8 @@ class Fusion(nn.Module):
         if shapes.parts:
             joined = [nn.Linear(together + len(self.embeddings), settings.joined), nn.ReLU()]
             together = settings.joined
-        self.joined = nn.Sequential(*joined, nn.Linear(together, shapes.outputs, bias=shapes.intercept))
+        last = last_layer(together, shapes.outputs, shapes.intercept, shapes.second_intercept)
+        self.joined = nn.Sequential(*joined, last)
 
     def forward(self, inputs: Inputs) -> torch.Tensor:
         """Patients × linear predictors."""

@@ -24,7 +24,7 @@ def grad_cam(network: Fusion, inputs: Inputs, toward: Toward = "prediction") -> 
     network.eval()
     try:
         maps = network.encoder.maps(inputs.image).detach().requires_grad_(True)
-        lines = network.from_maps(maps, inputs)
+        lines = network.from_maps(maps, inputs)[:, : network.shapes.outputs]
         if lines.shape[1] > 1:
             explained = lines.max(dim=1).values
         else:

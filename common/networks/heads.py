@@ -2,7 +2,8 @@
 
 Binary and at a horizon: cross-entropy of the logit, each patient standing for its weight. Multiclass: cross-entropy of
 (0, lines), the first class being the reference. Survival: −1/n of Efron's partial log-likelihood over the risk sets of
-the patients given, which lie within one hospital: Cox regression stratified by hospital (DeepSurv).
+the patients given, which lie within one hospital: Cox regression stratified by hospital (DeepSurv). A second outcome
+(`network.also`) adds its own loss over those of whom it is known, times its weight and their share of the patients.
 """
 
 import torch
@@ -11,8 +12,14 @@ from torch.nn import functional
 from common.study import Study
 
 
-def loss_of(study: Study, lines: torch.Tensor, outcome: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """The loss of some patients' linear predictors.
+def loss_of(
+    study: Study,
+    lines: torch.Tensor,
+    outcome: torch.Tensor,
+    weight: torch.Tensor,
+    second: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The loss of some patients' linear predictors: of the study's outcome, and of a second one, weighted.
 
     Parameters
     ----------
@@ -20,12 +27,32 @@ def loss_of(study: Study, lines: torch.Tensor, outcome: torch.Tensor, weight: to
         0 and 1, the number of the class, or times and events in two columns.
     weight
         For how many patients each one stands.
+    second
+        A second outcome in one or two columns, NaN where it is not known.
     """
+    found = _loss_of_first(study, lines, outcome, weight)
+    also = None if study.network is None else study.network.also
+    if also is None or second is None:
+        return found
+    known = ~torch.isnan(second[:, -1])
+    if not bool(known.any()):
+        return found
+    line, observed = lines[known, study.lines()], second[known]
+    if also.survival:
+        own = cox(line, observed[:, 0], observed[:, 1])
+    else:
+        own = functional.binary_cross_entropy_with_logits(line, observed[:, 0])
+    return found + also.weight * own * (len(line) / len(lines))
+
+
+def _loss_of_first(
+    study: Study, lines: torch.Tensor, outcome: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
     if study.outcome.kind == "survival":
         return cox(lines[:, 0], outcome[:, 0], outcome[:, 1])
     if study.outcome.kind == "multiclass":
         reference = torch.zeros_like(lines[:, :1])
-        return functional.cross_entropy(torch.cat([reference, lines], dim=1), outcome.long())
+        return functional.cross_entropy(torch.cat([reference, lines[:, : study.lines()]], dim=1), outcome.long())
     each = functional.binary_cross_entropy_with_logits(lines[:, 0], outcome, reduction="none")
     return (weight * each).mean()
 

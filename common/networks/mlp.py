@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from common.networks.last_layer import last_layer
 from common.networks.settings import Network
 
 LARGEST_GROUP = 16
@@ -25,7 +26,8 @@ def build(settings: Network, inputs: int, outputs: int, intercept: bool) -> nn.M
         if settings.dropout:
             layers.append(nn.Dropout(settings.dropout))
         width = hidden
-    return nn.Sequential(*layers, nn.Linear(width, outputs, bias=intercept))
+    second = None if settings.also is None else not settings.also.survival
+    return nn.Sequential(*layers, last_layer(width, outputs, intercept, second))
 
 
 def _normalisation(settings: Network, width: int) -> list[nn.Module]:

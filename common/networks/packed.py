@@ -50,6 +50,7 @@ def build(study: Study, settings: Network, columns: int) -> Packed:
         parts={"columns": tuple(range(columns))} if settings.architecture == "fusion" else {},
         outputs=study.lines(),
         intercept=study.outcome.kind != "survival",
+        second_intercept=None if settings.also is None else not settings.also.survival,
     )
     network = BUILD[settings.architecture](settings.image or ImageSettings(), shapes)
     augment = None if patches.augmentation is None else Augmented(patches.augmentation, shapes.phases)

@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from common.networks.image_settings import ImageSettings
+from common.networks.second_task import SecondTask
 from common.strict_yaml import Place
 from common.variables import Strict
 
 Strategy = Literal["fedavg", "fedprox", "fedadam", "fedyogi", "scaffold", "fedbn"]
 ADAPTIVE = ("fedadam", "fedyogi")
+AVERAGING = ("fedavg", "fedprox", "fedbn")
 FEWEST_STEPS = 10
 """Local steps between two answers, where they are no whole epoch: fewer would be the gradient of a few patients."""
 
@@ -69,6 +71,12 @@ class Network(Strict):
         description="share of the hospitals that train in a round, drawn by the study's seed; 3 at least",
     )
     early_stopping: EarlyStopping | None = None
+    also: SecondTask | None = Field(
+        None, description="a second outcome, predicted by a head of its own over the same layers"
+    )
+    personal: Literal["head"] | None = Field(
+        None, description="head: the last layer is every hospital's own and stays in its store; left out: none is"
+    )
     precision: Literal["single", "double"] = Field("double", description="of local arithmetic")
     device: Literal["auto", "cpu"] = Field(
         "cpu", description="auto: a GPU where there is one, without exact repetition"
@@ -96,6 +104,14 @@ class Network(Strict):
             for name in ("hidden", "activation", "normalisation", "dropout"):
                 if name in self.model_fields_set:
                     yield (name,), f"{self.architecture} has none: see network.image, or write architecture: mlp"
+        if self.personal is not None and self.strategy not in AVERAGING:
+            yield (
+                ("personal",),
+                f"{self.strategy} does not average what hospitals have of their own: write fedavg, fedprox or fedbn, "
+                "or take it out",
+            )
+        if self.personal is not None and self.server_learning_rate != 1:
+            yield ("server_learning_rate",), "the average of the hospitals' own heads moves as they do: write 1"
         if self.strategy == "scaffold" and self.momentum:
             yield ("momentum",), "scaffold's control variates suppose plain steps: write 0"
         given = self.model_fields_set
@@ -106,7 +122,7 @@ class Network(Strict):
                 yield (name,), f"{self.strategy} has no {name}: take it out, or write strategy: fedadam"
         if self.local_steps is not None and "local_epochs" in given:
             yield ("local_epochs",), "local_steps stands instead of epochs: give one of them"
-        if survival and isinstance(self.batch_size, int) and self.batch_size < BATCH:
+        if self._looks_at_times(survival) and isinstance(self.batch_size, int) and self.batch_size < BATCH:
             yield (
                 ("batch_size",),
                 f"risk sets within fewer than {BATCH} patients tell little: write {BATCH} or all",
@@ -117,9 +133,21 @@ class Network(Strict):
         """Whether patches are part of what it is trained on."""
         return self.architecture != "mlp"
 
+    def _looks_at_times(self, survival: bool) -> bool:
+        """Whether one of its losses has risk sets: the study's outcome is survival, or the second one."""
+        return survival or (self.also is not None and self.also.survival)
+
+    def _usual_batch(self, survival: bool) -> int | Literal["all"]:
+        return "all" if self._looks_at_times(survival) else BATCH
+
+    @property
+    def keeps_own(self) -> bool:
+        """Whether some weights are every hospital's own."""
+        return self.strategy == "fedbn" or self.personal is not None
+
     def batch(self, patients: int, survival: bool) -> int:
         """How many of so many patients a step takes."""
-        chosen = self.batch_size if self.batch_size is not None else ("all" if survival else BATCH)
+        chosen = self.batch_size if self.batch_size is not None else self._usual_batch(survival)
         return max(1, patients if chosen == "all" else min(chosen, patients))
 
     def steps(self, patients: int, survival: bool) -> int:

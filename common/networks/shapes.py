@@ -20,6 +20,8 @@ class Shapes:
         Linear predictors.
     intercept
         Whether the last layer has one; a Cox model's cannot be told from its baseline.
+    second_intercept
+        The same of the head of a second outcome; None: there is none.
     """
 
     voxels: tuple[int, int, int]
@@ -28,6 +30,7 @@ class Shapes:
     parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     outputs: int = 1
     intercept: bool = True
+    second_intercept: bool | None = None
 
     @property
     def channels(self) -> int:

@@ -111,7 +111,7 @@ def likelihood_ratio(
 
 def _within(sums: np.ndarray) -> Tested:
     pairs, won_a, won_b, variance = map(float, sums)
-    return _tested((won_b - won_a) / pairs, float(np.sqrt(variance)) / pairs) if pairs else NOT_TESTED
+    return normal_test((won_b - won_a) / pairs, float(np.sqrt(variance)) / pairs) if pairs else NOT_TESTED
 
 
 def _overall(a: Discrimination, b: Discrimination, products: np.ndarray) -> tuple[Tested, tuple[float, float]]:
@@ -139,7 +139,7 @@ def _improvement(events: np.ndarray, others: np.ndarray) -> Tested:
     for sign, (size, _, _, total, squares, _, _) in ((1, events), (-1, others)):
         value += sign * total / size
         variance += (squares - total**2 / size) / (size - 1) / size
-    return _tested(float(value), float(np.sqrt(max(0.0, variance))))
+    return normal_test(float(value), float(np.sqrt(max(0.0, variance))))
 
 
 def _reclassification(events: np.ndarray, others: np.ndarray) -> Tested:
@@ -149,10 +149,11 @@ def _reclassification(events: np.ndarray, others: np.ndarray) -> Tested:
     for sign, (size, _, _, _, _, up, down) in ((1, events), (-1, others)):
         value += sign * (up - down) / size
         variance += (up + down - (up - down) ** 2 / size) / size**2
-    return _tested(float(value), float(np.sqrt(max(0.0, variance))), 2.0)
+    return normal_test(float(value), float(np.sqrt(max(0.0, variance))), 2.0)
 
 
-def _tested(value: float, error: float, most: float = 1.0) -> Tested:
+def normal_test(value: float, error: float, most: float = 1.0) -> Tested:
+    """A difference by the normal distribution, within ± most."""
     return Tested(Estimate.normal(value, error, -most, most), _p_value(abs(value), error))
 
 

@@ -2,54 +2,88 @@
 
 Three external hospitals and more make a total: the scheme `external` then stands beside the others, by the split
 `external`, which trains on the rows of `final` and so ends in the same coefficients. Fewer say their own figures in
-clear alone: AUC with DeLong's error, calibration slope and intercept, from ten patients of each class on. One exchange.
-Mirrored by client/queries/external_figures.py; the hospital's gate notes the first look and refuses a second model.
+clear alone, of every model and class: AUC or Harrell's C with its error, calibration slope and intercept, from ten
+patients of each class on. For a time to an event the slope is Cox's coefficient of the linear predictor, the intercept
+log(observed / expected events) by the final baseline up to the last judged horizon (Crowson 2016,
+doi:10.1177/0962280213497434). One exchange. Mirrored by client/queries/external_figures.py; the hospital's gate notes
+the first look and refuses a second model.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from common.query import Disclosed
+from common.splits import Label, external_labels_of
 from common.study import Study
 from common.whole_hospitals import EXTERNAL, asks_figures_alone
 from server.evaluation.discrimination import NOT_ESTIMABLE, Discrimination, Estimate
+from server.evaluation.survival import MOST_HAZARD, Survival
 from server.federation import Federation
 
 
 @dataclass(frozen=True)
-class External:
-    """The external hospitals' own figures; whether their patients were judged together as well."""
+class OwnFigures:
+    """One hospital's figures by one model, for one class where there are several: AUC or C; slope and intercept."""
 
-    auc: dict[str, Estimate]
-    calibration: dict[str, tuple[float, float] | None]
+    figure: Estimate
+    calibration: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class External:
+    """The external hospitals' own figures by label; whether their patients were judged together as well."""
+
+    hospitals: dict[str, dict[str, OwnFigures]]
+    figure: str
     together: bool
 
 
 def judge_external(
-    federation: Federation, study: Study, view: str, discrimination: Mapping[str, Discrimination]
+    federation: Federation,
+    study: Study,
+    view: str,
+    discrimination: Mapping[str, Discrimination],
+    survival: Survival | None,
 ) -> External | None:
-    """The external hospitals' figures by the study's first model; None where none is external."""
-    names = study.validation.external
-    if not names or study.outcome.kind == "survival":  # judged as a label of its own
+    """The external hospitals' figures; None where none is external."""
+    names, labels = study.validation.external, external_labels_of(study)
+    if not names:
         return None
+    figure = "C" if survival else "AUC"
     if not asks_figures_alone(study):
-        found = discrimination.get(EXTERNAL)  # none where the outcome has several classes or is a time
-        return External(
-            {name: found.by_site.get(name, NOT_ESTIMABLE) if found else NOT_ESTIMABLE for name in names},
-            {name: found.calibration_by_site.get(name) if found else None for name in names},
-            together=True,
-        )
-    said = federation.ask("external_figures", view=view, rows="held_out").disclosed
-    return External(
-        {name: _auc(said[name]) for name in names},
-        {name: said[name].calibration.get(EXTERNAL) for name in names},
-        together=False,
-    )
+        found = {
+            name: {label: _judged(name, label, discrimination, survival) for label in labels} for name in names
+        }
+        return External(found, figure, together=True)
+    parameters, arrays = _baseline(survival) if survival else ({}, {})
+    said = federation.ask(
+        "external_figures", view=view, rows="held_out", parameters=parameters, arrays=arrays
+    ).disclosed
+    return External({name: {label: _own(said[name], label) for label in labels} for name in names}, figure, False)
 
 
-def _auc(figures: Disclosed) -> Estimate:
-    return Estimate.normal(*figures.auc[EXTERNAL]) if EXTERNAL in figures.auc else NOT_ESTIMABLE
+def _baseline(survival: Survival) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The final models' cumulative hazards at the judged horizons."""
+    fits = survival.fits
+    hazards = fits.hazards[:, fits.splits.index(EXTERNAL)]
+    return {"months": list(fits.horizons)}, {"baseline": np.minimum(hazards, MOST_HAZARD)}
+
+
+def _judged(
+    name: str, label: str, discrimination: Mapping[str, Discrimination], survival: Survival | None
+) -> OwnFigures:
+    if survival:
+        return OwnFigures(survival.judged[label].by_site.get(name, NOT_ESTIMABLE), None)
+    found = discrimination[label]
+    return OwnFigures(found.by_site.get(name, NOT_ESTIMABLE), found.calibration_by_site.get(name))
+
+
+def _own(figures: Disclosed, label: str) -> OwnFigures:
+    known = Estimate.normal(*figures.auc[label]) if label in figures.auc else NOT_ESTIMABLE
+    return OwnFigures(known, figures.calibration.get(label))
 
 
 def external_of(external: External | None, disclosed: Mapping[str, Disclosed]) -> dict[str, Any] | None:
@@ -58,20 +92,21 @@ def external_of(external: External | None, disclosed: Mapping[str, Disclosed]) -
         return None
     return {
         "judged_together": external.together,
+        "figure": external.figure,
         "hospitals": {
             name: {
                 "patients": disclosed[name].patients,
-                "auc": {
-                    "value": estimate.value,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                    "standard_error": estimate.standard_error,
+                "judged": {
+                    label: {
+                        "figure": asdict(own.figure),
+                        "calibration": dict(
+                            zip(("slope", "intercept"), own.calibration or (None, None), strict=True)
+                        ),
+                    }
+                    for label, own in labels.items()
                 },
-                "calibration": dict(
-                    zip(("slope", "intercept"), external.calibration[name] or (None, None), strict=True)
-                ),
             }
-            for name, estimate in sorted(external.auc.items())
+            for name, labels in sorted(external.hospitals.items())
         },
     }
 
@@ -80,14 +115,22 @@ def notes_on_external(external: External | None) -> list[str]:
     """What a reader must know of the external hospitals."""
     if external is None:
         return []
-    names = ", ".join(sorted(external.auc))
+    names = ", ".join(sorted(external.hospitals))
     said = [f"Sealed external: {names}, in no training rows; the final model was judged there once."]
     if not external.together:
         figures = "; ".join(
-            f"{name}: AUC {e.value:.2f} ({e.low:.2f} to {e.high:.2f})"
-            if e.value is not None and e.low is not None and e.high is not None
-            else f"{name}: no AUC of its own (fewer than ten with or without the outcome, or no binary outcome)"
-            for name, e in sorted(external.auc.items())
+            _in_words(name, label, external.figure, own.figure)
+            for name, labels in sorted(external.hospitals.items())
+            for label, own in labels.items()
+            if not Label.read(label).model
         )
         said.append(f"Fewer than three external hospitals make no total; their own figures: {figures}.")
     return said
+
+
+def _in_words(name: str, label: str, figure: str, own: Estimate) -> str:
+    level = Label.read(label).level
+    whose = f"{name}, {level}" if level else name
+    if own.value is None or own.low is None or own.high is None:
+        return f"{whose}: no {figure} of its own (fewer than ten with or without the outcome)"
+    return f"{whose}: {figure} {own.value:.2f} ({own.low:.2f} to {own.high:.2f})"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from common.query import SMALLEST_CELL
 from common.splits import APPARENT
@@ -12,6 +12,9 @@ from server.evaluation.bootstrap import Drawn
 from server.evaluation.heterogeneity import heterogeneity
 from server.evaluation.hospital_name import auc_of_the_name
 from server.evaluation.subgroups import Group, Judged
+from server.evaluation.survival_subgroups import SurvivalGroup
+
+Counted = TypeVar("Counted", Group, SurvivalGroup)
 
 
 def name_of(study: Study, sites: Mapping[str, Mapping[str, Any]], events: int) -> dict[str, float] | None:
@@ -46,7 +49,7 @@ def heterogeneity_of(
 
 def bootstrap_of(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any] | None:
     """The entry `bootstrap`; None where the study asks for none."""
-    if not study.validation.bootstrap:
+    if not study.validation.bootstrap or study.outcome.kind == "survival":  # its C is drawn: the entry `survival`
         return None
     return {
         "replicates": study.validation.bootstrap,
@@ -71,7 +74,7 @@ def subgroups_of(study: Study, groups: Sequence[Group]) -> list[dict[str, Any]]:
 
 
 def _groups(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    hidden = _hidden(groups)
+    hidden = hidden_events(groups)
     return [
         {
             "name": group.name,
@@ -83,7 +86,7 @@ def _groups(groups: Sequence[Group]) -> list[dict[str, Any]]:
     ]
 
 
-def _hidden(groups: Sequence[Group]) -> list[Group]:
+def hidden_events(groups: Sequence[Counted]) -> list[Counted]:
     """Subgroups whose events would show one to four patients; where it is one, the next smallest is hidden too."""
     hidden = [group for group in groups if 0 < group.smaller < SMALLEST_CELL]
     others = sorted((group for group in groups if group not in hidden), key=lambda group: group.smaller)

@@ -25,7 +25,20 @@ def network_of(study: Study, networks: Networks | None) -> dict[str, Any] | None
             model: {split: asdict(networks.curves[model, split]) for split in networks.splits}
             for model in networks.models
         },
+        "also": _also(study, networks),
         "attention": None if networks.attention is None else asdict(networks.attention),
+    }
+
+
+def _also(study: Study, networks: Networks) -> dict[str, Any] | None:
+    """The second outcome and how its head was judged, by label; None where there is none."""
+    also = None if study.network is None else study.network.also
+    if also is None:
+        return None
+    return {
+        "kind": also.outcome.kind,
+        "column": also.columns()[-1],
+        "judged": {label: asdict(judged) for label, judged in networks.second.items()},
     }
 
 

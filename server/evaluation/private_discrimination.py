@@ -1,7 +1,8 @@
 """AUC, Brier score and calibration curve from noisy histograms: mirrored by client/queries/private_histograms.py.
 
 Every scheme has ten bins of predicted risk whose edges follow from the released coefficients alone: deciles of
-N(β₀, ‖β‖²), which is the linear predictor's distribution for uncorrelated standardised columns. With P_b, N_b the noisy
+N(β₀, ‖β‖²), which is the linear predictor's distribution for uncorrelated standardised columns; of a network, its
+deciles over such columns (server/methods/private_network.py). With P_b, N_b the noisy
 counts by class (those below 0 count as 0), AUC = Σ P_b (N_{<b} + N_b/2) / (n₁n₀). Its error has two parts: DeLong's,
 and that of the noise, σ²·[Σ(v10_b − AUC)²/n₁² + Σ(v01_b − AUC)²/n₀²], by the derivatives of the AUC. Brier score and
 calibration take a bin's middle for its patients' risks. No hospital says anything of its own. Rounds: one. What
@@ -15,7 +16,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from common.privacy_plan import noise_of_histograms
-from common.splits import FINAL, schemes_of
+from common.splits import schemes_of
 from common.study import Study
 from server.evaluation.discrimination import NORMAL_95, certified_auc
 from server.federation import Federation
@@ -42,11 +43,10 @@ class PrivatelyJudged:
 
 
 def judge_privately(
-    federation: Federation, study: Study, view: str, beta: np.ndarray, noise: bool
+    federation: Federation, study: Study, view: str, edges: np.ndarray, noise: bool
 ) -> dict[str, PrivatelyJudged]:
-    """Judge the predictions of every scheme."""
+    """Judge the predictions of every scheme, in bins of predicted risk between these edges."""
     schemes = schemes_of(study)
-    edges = bin_edges(beta[federation.splits.index(FINAL)])
     sums = federation.ask(
         "private_histograms",
         view=view,

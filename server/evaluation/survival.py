@@ -16,7 +16,8 @@ import numpy as np
 
 from common.months import LAST_MONTH
 from common.outcomes import SurvivalOutcome
-from common.query import SMALLEST_CELL, Arrays, Total
+from common.query import SMALLEST_CELL, SMALLEST_ROW_SET, Arrays, Total
+from common.room import Room
 from common.splits import FINAL, INNER, Label
 from common.study import Study
 from server.evaluation.concordance import overall_concordance
@@ -57,12 +58,23 @@ class Fits:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Time by score: the months that end a cell; per label, the edges of the score's bins, events and all exits."""
+
+    months: tuple[int, ...]
+    edges: np.ndarray
+    events: np.ndarray
+    exits: np.ndarray
+
+
+@dataclass(frozen=True)
 class SurvivalJudged:
-    """How one label's scores order and predict survival."""
+    """How one label's scores order and predict survival; `pairs` are those behind C within hospitals."""
 
     patients: int
     events: int
     within_sites: Estimate
+    pairs: float
     by_site: dict[str, Estimate]
     overall: Estimate
     certified: tuple[float, float]
@@ -73,25 +85,29 @@ class SurvivalJudged:
 
 @dataclass(frozen=True)
 class Survival:
-    """The cohort's follow-up, the final model's baseline by model, and every label judged."""
+    """The cohort's follow-up, the final model's baseline by model, and every label judged, in the table's order."""
 
     follow_up: FollowUp
     baseline: dict[str, dict[int, float]]
     judged: dict[str, SurvivalJudged]
     fits: Fits
+    table: Table
 
 
-def judge_survival(federation: Federation, study: Study, view: str, labels: tuple[str, ...]) -> Survival:
+def judge_survival(
+    federation: Federation, study: Study, room: Room, view: str, labels: tuple[str, ...]
+) -> Survival:
     """Judge the held-out linear predictors of every label."""
     outcome = study.outcome
     if not isinstance(outcome, SurvivalOutcome):
         raise ValueError(f"a {outcome.kind} outcome has no survival times")
     found = follow_up(federation, outcome)
     edges = choose_edges(federation, view, labels, np.array([]))
-    order = _order(federation, view, labels, found, edges)
+    order, table = _order(federation, view, labels, found, edges)
     models = tuple(dict.fromkeys(Label.read(label).model for label in labels))
     splits = tuple(split for split in federation.splits if INNER not in split)
-    fits = _fitted(federation, view, splits, models, found, outcome.risk_groups)
+    fewest = min(room.fewest(study, split, training=True) for split in splits)
+    fits = _fitted(federation, view, splits, models, found, outcome.risk_groups, fewest // SMALLEST_ROW_SET)
     risk = _risk(federation, view, labels, found, edges, fits)
     final = splits.index(FINAL)
     return Survival(
@@ -102,6 +118,7 @@ def judge_survival(federation: Federation, study: Study, view: str, labels: tupl
         },
         judged={label: _judged(label, k, order, risk, found) for k, label in enumerate(labels)},
         fits=fits,
+        table=table,
     )
 
 
@@ -112,13 +129,14 @@ def _asked_horizons(found: FollowUp) -> tuple[int, ...]:
 
 def _order(
     federation: Federation, view: str, labels: tuple[str, ...], found: FollowUp, edges: np.ndarray
-) -> Total:
+) -> tuple[Total, Table]:
     """Tables of time by score: with (smaller class)/5 cells in all; histograms at horizons with as many bins each."""
     allowed = _cells(edges)
     bins = max(1, int(np.sqrt(allowed.max())))
     months = of_equal_counts(found.events, found.months, max(2, int(allowed.max()) // bins))
     grid, followed = counting_curve(found)
-    return federation.ask(
+    kept = _thinned(edges, np.minimum(bins, allowed // (len(months) + 1)))
+    total = federation.ask(
         "survival_order",
         view=view,
         rows="held_out",
@@ -129,11 +147,12 @@ def _order(
             "grid": grid,
         },
         arrays={
-            "edges": _thinned(edges, np.minimum(bins, allowed // (len(months) + 1))),
+            "edges": kept,
             "horizon_edges": _thinned(edges, _bins_at_horizons(found, allowed)),
             "followed": followed,
         },
     )
+    return total, Table(tuple(months), kept, total.sums["events"], total.sums["exits"])
 
 
 def _cells(edges: np.ndarray) -> np.ndarray:
@@ -168,28 +187,37 @@ def _fitted(
     models: tuple[str, ...],
     found: FollowUp,
     groups: int,
+    cells: int,
 ) -> Fits:
-    """Baselines at the horizons and cut-offs of every model and split, from training rows."""
+    """Baselines at the horizons and cut-offs of every model and split, from training rows.
+
+    Parameters
+    ----------
+    cells
+        How many cells of months the patients of a training set allow, beside those that end at a horizon.
+    """
     horizons = _asked_horizons(found)
-    months = [m for m in _cells_with_events(found) if m <= horizons[-1]]
+    months = [m for m in _cells_with_events(found, cells - 1) if m <= horizons[-1]]
     hazards = [baseline_hazards(federation, view, splits, model, months, horizons) for model in models]
     cuts = [cut_offs(federation, view, splits, model, groups) for model in models]
     return Fits(models, splits, horizons, np.array(hazards), np.array(cuts))
 
 
-def _cells_with_events(found: FollowUp) -> list[int]:
-    """Months that end cells of five events and more; the horizons are among them."""
-    months, reached = list[int](), 0.0
+def _cells_with_events(found: FollowUp, between: int) -> list[int]:
+    """Months that end cells: the horizons, and so many between them, each cell with five events and more."""
+    fixed, inner = _asked_horizons(found), list[int]()
     running = np.cumsum(found.events)[:-1]
-    fixed = _asked_horizons(found)
+    least = max(SMALLEST_CELL, float(running[-1]) / (between + 1)) if between > 0 else float("inf")
+    reached = 0.0
     for k, month in enumerate(found.months):
         upcoming = next((h for h in fixed if h >= month), None)
         ahead = float("inf") if upcoming is None else float(running[found.months.index(upcoming)])
-        apart = running[k] - reached >= SMALLEST_CELL and ahead - running[k] >= SMALLEST_CELL
-        if month in fixed or apart:
-            months.append(month)
+        if month in fixed:
             reached = float(running[k])
-    return months
+        elif running[k] - reached >= least and ahead - running[k] >= SMALLEST_CELL:
+            inner.append(month)
+            reached = float(running[k])
+    return sorted({*fixed, *inner})
 
 
 def _risk(
@@ -236,6 +264,7 @@ def _judged(
         patients=round(float(exits.sum())),
         events=round(float(events.sum())),
         within_sites=Estimate.normal(won / pairs, float(np.sqrt(spread)) / pairs) if pairs else NOT_ESTIMABLE,
+        pairs=float(pairs),
         by_site={
             name: Estimate.normal(*said.auc[label]) if label in said.auc else NOT_ESTIMABLE
             for name, said in own.items()

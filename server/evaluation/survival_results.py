@@ -12,6 +12,7 @@ from common.whole_hospitals import is_judged
 from server.evaluation.discrimination import Estimate
 from server.evaluation.follow_up import FollowUp
 from server.evaluation.survival import SurvivalJudged
+from server.evaluation.survival_between_results import note_on_proportional_hazards, survival_between_of
 from server.evaluation.survival_curves import Curve
 from server.evaluation.survival_groups import Groups
 from server.evaluation.survival_horizons import AtHorizon
@@ -38,7 +39,7 @@ def survival_of(finished: Finished) -> dict[str, Any] | None:
             for model, hazards in found.baseline.items()
         },
         "performance": _performance(finished, found.judged),
-    }
+    } | survival_between_of(finished)
 
 
 def notes_on_survival(finished: Finished) -> list[str]:
@@ -63,7 +64,7 @@ def notes_on_survival(finished: Finished) -> list[str]:
             "With competing events, 1 − Kaplan–Meier is the risk if nobody had one; the cumulative incidence is the "
             "share that had the event. Predicted risks, and what they are compared with, are of the first kind"
         )
-    return notes
+    return notes + note_on_proportional_hazards(finished)
 
 
 def follow_up_of(found: FollowUp) -> dict[str, Any]:

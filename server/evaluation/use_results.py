@@ -39,7 +39,7 @@ def comparisons_of(use: Use) -> list[dict[str, Any]]:
         entries.setdefault((a.scheme.partition("/")[0], a.level, a.model, b.model), []).append(comparison)
     return [
         {"scheme": scheme, "class": level or None, "first": first, "second": second, **_compared(repeats)}
-        | {"likelihood_ratio": _ratio(use, first, second)}
+        | {"likelihood_ratio": ratio_of(use, first, second)}
         for (scheme, level, first, second), repeats in entries.items()
     ]
 
@@ -77,18 +77,18 @@ def _judged(study: Study, found: list[Discrimination], points: list[OperatingPoi
 
 def _compared(repeats: list[Comparison]) -> dict[str, Any]:
     return {
-        "within_sites": _tested([c.within_sites for c in repeats]),
-        "overall": _tested([c.overall for c in repeats])
+        "within_sites": tested_of([c.within_sites for c in repeats]),
+        "overall": tested_of([c.overall for c in repeats])
         | {
             "certified_low": float(np.mean([c.certified[0] for c in repeats])),
             "certified_high": float(np.mean([c.certified[1] for c in repeats])),
         },
-        "discrimination_improvement": _tested([c.discrimination_improvement for c in repeats]),
-        "net_reclassification": _tested([c.net_reclassification for c in repeats]),
+        "discrimination_improvement": tested_of([c.discrimination_improvement for c in repeats]),
+        "net_reclassification": tested_of([c.net_reclassification for c in repeats]),
     }
 
 
-def _ratio(use: Use, first: str, second: str) -> dict[str, Any] | None:
+def ratio_of(use: Use, first: str, second: str) -> dict[str, Any] | None:
     """The test of the smaller of two models against the larger, where one has all columns of the other."""
     for pair in ((first, second), (second, first)):
         ratio: LikelihoodRatio | None = use.likelihood_ratios.get(pair)
@@ -97,7 +97,7 @@ def _ratio(use: Use, first: str, second: str) -> dict[str, Any] | None:
     return None
 
 
-def _tested(repeats: list[Tested]) -> dict[str, Any]:
+def tested_of(repeats: list[Tested]) -> dict[str, Any]:
     """Means over repeats, and the median of the p-values."""
     known = [t.p_value for t in repeats if t.p_value is not None]
     p_value = float(np.median(known)) if len(known) == len(repeats) else None

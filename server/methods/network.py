@@ -14,6 +14,7 @@ Rounds: `network.rounds` at most. Totals are in the checkpoint, so a resumed run
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from server.progress import Progress
 
 if TYPE_CHECKING:
     from server.evaluation.attention import Attention
+    from server.evaluation.second_task import SecondJudged
 
 SAID = 20
 """Rounds of which a person is told, spread over the training."""
@@ -72,6 +74,7 @@ class Networks:
     strategy: str
     notes: tuple[str, ...] = ()
     attention: "Attention | None" = None
+    second: "Mapping[str, SecondJudged]" = field(default_factory=dict)
 
     @property
     def number_of_weights(self) -> int:

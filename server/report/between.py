@@ -75,17 +75,18 @@ class Between:
 
 def between(results: Mapping[str, Any]) -> Between:
     """The tables; empty where the study has none."""
-    drawn, simulated = results.get("bootstrap"), results.get("simulation_only")
+    survival, simulated = results.get("survival"), results.get("simulation_only")
+    drawn = survival["bootstrap"] if survival else results.get("bootstrap")
     return Between(
         name_alone=name_alone(results),
         spreads=tuple(_spreads(results)),
-        drawn=tuple(_drawn(results, drawn["auc"])) if drawn else (),
+        drawn=tuple(_drawn(results, drawn["concordance" if survival else "auc"])) if drawn else (),
         replicates=drawn["replicates"] if drawn else 0,
         few_hospitals=sum(site["in_final_roster"] for site in results["sites"].values()) < FEW_HOSPITALS,
         subgroups=tuple(_subgroups(results)),
         simulated=tuple(_simulated(results, simulated)) if simulated else (),
         penalty_alone=simulated["penalty"] if simulated else "",
-        survival=bool(results.get("survival")),
+        survival=bool(survival),
     )
 
 
@@ -145,10 +146,15 @@ def _spreads(results: Mapping[str, Any]) -> Iterator[Spread]:
 
 
 def _drawn(results: Mapping[str, Any], drawn: Mapping[str, Any]) -> Iterator[Drawn]:
+    survival = results.get("survival")
+    performance = survival["performance"][""] if survival else results["performance"]
     for label, found in drawn.items():
-        delong = results["performance"].get(label)
+        patients = performance.get(label)
         overall, within = (
-            (_limits(delong[key]["auc"]) if delong else "–", _limits(found[key]))
+            (
+                _limits(patients[key]["concordance" if survival else "auc"]) if patients else "–",
+                _limits(found[key]),
+            )
             for key in ("overall", "within_sites")
         )
         yield Drawn(title(label), overall, within)
@@ -159,7 +165,8 @@ def _limits(estimate: Mapping[str, float | None]) -> str:
 
 
 def _subgroups(results: Mapping[str, Any]) -> Iterator[Subgroup]:
-    for column in results.get("subgroups", []):
+    survival = results.get("survival")
+    for column in survival["subgroups"] if survival else results.get("subgroups", []):
         for group in column["groups"]:
             events = "suppressed" if group["events"] is None else str(group["events"])
             head = column["label"], group["name"]
@@ -169,7 +176,7 @@ def _subgroups(results: Mapping[str, Any]) -> Iterator[Subgroup]:
                     title(label),
                     group["patients"],
                     events,
-                    estimate_or_words(found["auc"], TOO_FEW),
+                    estimate_or_words(found["concordance" if survival else "auc"], TOO_FEW),
                     fixed(found["observed_to_expected"], 2),
                     fixed(found["brier"]),
                 )

@@ -27,6 +27,7 @@ from server.report import (
     selection,
     stability,
     survival,
+    survival_between,
     use,
     words,
 )
@@ -184,6 +185,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "selection": chosen,
         "membership": membership.section(results),
         "between": between.between(results),
+        "beside": survival_between.beside(results),
         "useful": useful,
         "side_by_side": side_by_side,
         "queries": released.queries(results),

@@ -25,8 +25,32 @@ class SideBySide:
 
 def side_by_side(results: Mapping[str, Any]) -> list[SideBySide]:
     """A row a model, the first one first; none where the study compares nothing."""
-    models = results["models"]
-    return [_row(name, found) for name, found in models.items()] if len(models) > 1 else []
+    models, survival = results["models"], results.get("survival")
+    if len(models) <= 1:
+        return []
+    return [
+        _row_of_times(name, found, survival) if survival else _row(name, found) for name, found in models.items()
+    ]
+
+
+def _row_of_times(name: str, found: Mapping[str, Any], survival: Mapping[str, Any]) -> SideBySide:
+    """C for AUC; the Brier score at the last judged horizon."""
+    performance, months = survival["performance"][name], survival["follow_up"]["horizons_judged"]
+    leading = performance.get(words.KFOLD) or performance.get(LEAVE_ONE_HOSPITAL_OUT)
+    return SideBySide(
+        name=name or "all predictors",
+        looks_at=_looks_at(found),
+        strength="–" if found["strength"] is None else significant(found["strength"]),
+        auc=_concordance(leading, "overall"),
+        within=_concordance(leading, "within_sites"),
+        left_out=_concordance(performance.get(LEAVE_ONE_HOSPITAL_OUT), "overall"),
+        brier=fixed(leading["horizons"][str(months[-1])]["brier"]) if leading and months else "–",
+        slope="",
+    )
+
+
+def _concordance(found: Mapping[str, Any] | None, where: str) -> str:
+    return estimate_or_words(found[where]["concordance"], NOT_ESTIMABLE) if found else "–"
 
 
 def _row(name: str, found: Mapping[str, Any]) -> SideBySide:

@@ -96,8 +96,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "private_gradient": (
             "A step of the fit, with noise",
-            "For each training set: the gradient of the log-likelihood over patients' rows of bounded length, with "
-            "noise.",
+            "For each training set: the gradient of the log-likelihood over patients' rows of bounded length (of a "
+            "network: over patients' gradients of bounded length), with noise.",
         ),
         "private_histograms": (
             "Predicted risk by class, with noise",

@@ -107,9 +107,10 @@ def test_an_app_that_died_before_it_fetched_its_message_is_answered_for(
 
     from client.supernode import hasten
 
-    for name in ("finish_task", "_store_error_replies", "store_message"):
+    for name in ("finish_task", "_store_error_replies"):
         monkeypatch.setattr(InMemoryNodeState, name, getattr(InMemoryNodeState, name))
-    monkeypatch.setattr(loop, "time", loop.time)
+    for name in ("time", "http_request_response"):
+        monkeypatch.setattr(loop, name, getattr(loop, name))
     hasten(tmp_path / "bell")
     state = InMemoryNodeState(ObjectStoreFactory().store())
     state.set_node_id(5)

@@ -27,6 +27,12 @@ STUDIES = [
     private_study({"epsilon": 4.0, "iterations": 7}),
     private_study({"epsilon": 2.0, "clip": 3.0}, validation={"folds": 5, "leave_one_hospital_out": False}),
     private_study({}, validation={"folds": 3, "repeats": 4, "leave_one_hospital_out": False}),
+    private_study(
+        {"epsilon": 3.0},
+        model={"kind": "network"},
+        network={"hidden": [4], "rounds": 25},
+        validation={"folds": 2, "leave_one_hospital_out": False},
+    ),
 ]
 
 

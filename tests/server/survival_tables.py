@@ -14,6 +14,7 @@ from client.queries import QUERIES
 from client.queries.registry import Asked
 from common.outcomes import SurvivalOutcome
 from common.query import Answer, Total, add
+from common.room import Room, Seat
 from common.splits import FINAL
 from common.study import Study
 
@@ -143,6 +144,7 @@ class TableFederation:
         self.totals: dict[str, Total] = {}
         self.arrays: dict[str, Mapping[str, np.ndarray]] = {}
         self.splits = (FINAL, *(f"kfold/0/{f}" for f in range(FOLDS)))
+        self.room = Room(tuple(Seat(hospital=n, patients=len(t)) for n, t in sorted(self.hospitals.items())))
 
     def ask(
         self,

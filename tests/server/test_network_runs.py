@@ -56,13 +56,20 @@ def test_fedavg_under_masks_is_pooled_sgd_to_a_millionth(folders: dict[str, Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["fedadam", "scaffold"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strategy": "fedadam", "server_learning_rate": 0.1},
+        {"strategy": "scaffold"},
+        {"strategy": "fedbn", "normalisation": "batch"},
+        {"strategy": "fedprox", "personal": "head"},
+    ],
+    ids=lambda settings: settings["strategy"],
+)
 def test_a_run_whose_coordinator_and_hospital_were_killed_ends_with_the_same_weights(
-    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
-    asked = chosen(
-        rounds=10, strategy=strategy, server_learning_rate=0.1 if strategy == "fedadam" else 1.0, dropout=0.2
-    )
+    asked = chosen(rounds=10, dropout=0.2, **settings)
     simulate(Simulation(asked, folders, tmp_path / "undisturbed"), Silence())
     answer, said, died, lock = client.app.respond, network._say, [], threading.Lock()
 
@@ -91,6 +98,9 @@ def test_a_run_whose_coordinator_and_hospital_were_killed_ends_with_the_same_wei
     simulate(Simulation(asked, folders, tmp_path / "killed"), Silence())
     assert {"hospital", "coordinator"} == set(died)
     np.testing.assert_array_equal(weights(tmp_path / "killed"), weights(tmp_path / "undisturbed"))
+    for name in folders:  # scored with what is the hospital's own
+        scored = [tmp_path / run / "sites" / name / "predictions.csv" for run in ("killed", "undisturbed")]
+        assert scored[0].read_bytes() == scored[1].read_bytes()
 
 
 def approved(tmp_path: Path, **changes: Any) -> tuple[Study, dict[str, Whereabouts]]:

@@ -59,7 +59,7 @@ def test_a_wanted_run_is_started_once_and_again_when_its_process_died(
     tmp_path: Path, superlink: SuperLink
 ) -> None:
     run = create_run(tmp_path, study(), WANTED)
-    keeper = RunKeeper(tmp_path, 1, logging.getLogger("test"))
+    keeper = RunKeeper(tmp_path, 1, logging.getLogger("test"), tmp_path / "bell")
     look(keeper)
     look(keeper)
     assert superlink.started == [run.name]
@@ -73,7 +73,7 @@ def test_a_run_whose_process_dies_again_and_again_is_given_up_in_words(
     tmp_path: Path, superlink: SuperLink
 ) -> None:
     run = create_run(tmp_path, study(), WANTED)
-    keeper = RunKeeper(tmp_path, 1, logging.getLogger("test"))
+    keeper = RunKeeper(tmp_path, 1, logging.getLogger("test"), tmp_path / "bell")
     for number in range(1, 20):
         look(keeper)
         superlink.over.add(number)
@@ -86,7 +86,7 @@ def test_a_run_whose_process_dies_again_and_again_is_given_up_in_words(
 
 def test_progress_counts_as_getting_further(tmp_path: Path, superlink: SuperLink) -> None:
     run = create_run(tmp_path, study(), WANTED)
-    keeper = RunKeeper(tmp_path, 1, logging.getLogger("test"))
+    keeper = RunKeeper(tmp_path, 1, logging.getLogger("test"), tmp_path / "bell")
     for number in range(1, 12):
         look(keeper)
         with ProgressFile(run.progress_file) as progress:
@@ -97,7 +97,7 @@ def test_progress_counts_as_getting_further(tmp_path: Path, superlink: SuperLink
 
 def test_a_run_that_is_to_stop_is_stopped_and_can_go_on(tmp_path: Path, superlink: SuperLink) -> None:
     run = create_run(tmp_path, study(), WANTED)
-    keeper = RunKeeper(tmp_path, 1, logging.getLogger("test"))
+    keeper = RunKeeper(tmp_path, 1, logging.getLogger("test"), tmp_path / "bell")
     look(keeper)
     run.want(replace(run.request, wanted="stopped"))
     look(keeper)
@@ -112,7 +112,7 @@ def test_a_run_that_is_to_stop_is_stopped_and_can_go_on(tmp_path: Path, superlin
 
 def test_a_finished_run_is_left_alone(tmp_path: Path, superlink: SuperLink) -> None:
     create_run(tmp_path, study(), WANTED).end(Outcome("finished"))
-    look(RunKeeper(tmp_path, 1, logging.getLogger("test")))
+    look(RunKeeper(tmp_path, 1, logging.getLogger("test"), tmp_path / "bell"))
     assert superlink.started == []
 
 

@@ -39,7 +39,7 @@ def named(request: pytest.FixtureRequest) -> tuple[str, pd.DataFrame, Survival, 
     table = TABLES[request.param]()
     federation = TableFederation(table)
     study = survival_study(horizons_months=list(HORIZONS[request.param]))
-    return request.param, table, judge_survival(federation, study, "view", LABELS), federation
+    return request.param, table, judge_survival(federation, study, federation.room, "view", LABELS), federation
 
 
 Named = tuple[str, pd.DataFrame, Survival, TableFederation]
@@ -113,7 +113,9 @@ def test_overall_c_lies_in_its_certificate_and_near_the_pooled_one(named: Named)
 def test_one_hospital_alone_has_the_exact_c() -> None:
     table = lung()
     federation = TableFederation(table, hospitals=False)
-    judged = judge_survival(federation, survival_study(horizons_months=[6, 12]), "view", ("apparent",))
+    judged = judge_survival(
+        federation, survival_study(horizons_months=[6, 12]), federation.room, "view", ("apparent",)
+    )
     expected = concordance_index(table["time"], -held_out(table, "apparent"), table["event"])
     assert judged.judged["apparent"].overall.value == pytest.approx(expected, abs=1e-12)
 
@@ -121,7 +123,9 @@ def test_one_hospital_alone_has_the_exact_c() -> None:
 def test_the_error_of_c_is_that_of_leaving_each_patient_out() -> None:
     table = lung()
     federation = TableFederation(table, hospitals=False)
-    judged = judge_survival(federation, survival_study(horizons_months=[6, 12]), "view", ("apparent",))
+    judged = judge_survival(
+        federation, survival_study(horizons_months=[6, 12]), federation.room, "view", ("apparent",)
+    )
     score = -held_out(table, "apparent")
     time, event = table["time"].to_numpy(), table["event"].to_numpy()
     keep = ~np.eye(len(table), dtype=bool)
@@ -243,7 +247,7 @@ def test_log_rank_equals_the_stratified_test_on_the_same_groups(named: Named) ->
 def test_groups_curves_are_the_pooled_ones() -> None:
     table = gbsg2()
     federation = TableFederation(table)
-    found = judge_survival(federation, survival_study(risk_groups=2), "view", ("apparent",))
+    found = judge_survival(federation, survival_study(risk_groups=2), federation.room, "view", ("apparent",))
     groups = found.judged["apparent"].groups
     cut = federation.arrays["survival_risk"]["cuts"][0, 0, 0]
     high = 1 / (1 + np.exp(-held_out(table, "apparent"))) > cut

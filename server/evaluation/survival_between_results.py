@@ -1,0 +1,120 @@
+"""What stands beside a survival model's figures, as results.json says it (docs/results.md describes every key)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from common.splits import Label
+from common.study import Study
+from server.evaluation.bootstrap import Drawn
+from server.evaluation.comparison import Pair, Tested
+from server.evaluation.hospitals_results import hidden_events
+from server.evaluation.proportional_hazards import Proportional
+from server.evaluation.survival_subgroups import SurvivalGroup
+from server.evaluation.use_results import ratio_of, tested_of
+from server.study_run import Finished
+
+NOT_PROPORTIONAL = 0.05
+
+
+def survival_between_of(finished: Finished) -> dict[str, Any]:
+    """The entries `comparisons`, `bootstrap`, `subgroups` and `proportional_hazards` of the entry `survival`."""
+    found = finished.between
+    return {
+        "comparisons": _comparisons(finished, found.compared),
+        "bootstrap": _bootstrap(finished.study, found.drawn),
+        "subgroups": _subgroups(finished.study, found.subgroups),
+        "proportional_hazards": {name: _proportional(test) for name, test in found.proportional.items()},
+    }
+
+
+def note_on_proportional_hazards(finished: Finished) -> list[str]:
+    """What to do where hazards of the first model are not proportional; a p-value for each column, by Holm."""
+    found = finished.between.proportional.get("")
+    if found is None or found.p_value >= NOT_PROPORTIONAL:
+        return []
+    named = holm(found)
+    which = f" (by itself, corrected by Holm: {', '.join(named)})" if named else ""
+    return [
+        f"Hazard ratios change with time: the test of proportional hazards has p = {found.p_value:.2g}{which}. "
+        "A hazard ratio is then an average over the follow-up; look at the horizons one by one, or ask for an event "
+        "at a horizon (outcome.kind: horizon)"
+    ]
+
+
+def holm(found: Proportional) -> list[str]:
+    """Columns whose own p-value stands when corrected for their number (Holm 1979)."""
+    ordered = sorted(found.columns.items(), key=lambda item: item[1].p_value)
+    named = []
+    for k, (name, column) in enumerate(ordered):
+        if column.p_value * (len(ordered) - k) >= NOT_PROPORTIONAL:
+            break
+        named.append(name)
+    return named
+
+
+def _comparisons(finished: Finished, compared: Mapping[Pair, Tested]) -> list[dict[str, Any]]:
+    """One entry for every two models by the same scheme; repeats are averaged."""
+    entries: dict[tuple[str, str, str], list[Tested]] = {}
+    for (first, second), test in compared.items():
+        a, b = Label.read(first), Label.read(second)
+        entries.setdefault((a.scheme.partition("/")[0], a.model, b.model), []).append(test)
+    return [
+        {
+            "scheme": scheme,
+            "first": first,
+            "second": second,
+            "within_sites": tested_of(repeats),
+            "likelihood_ratio": ratio_of(finished.use, first, second),
+        }
+        for (scheme, first, second), repeats in entries.items()
+    ]
+
+
+def _bootstrap(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any] | None:
+    if not study.validation.bootstrap:
+        return None
+    return {
+        "replicates": study.validation.bootstrap,
+        "concordance": {
+            label: {"overall": asdict(found.overall), "within_sites": asdict(found.within_sites)}
+            for label, found in drawn.items()
+        },
+    }
+
+
+def _subgroups(study: Study, groups: Sequence[SurvivalGroup]) -> list[dict[str, Any]]:
+    columns = dict.fromkeys(group.column for group in groups)
+    return [
+        {
+            "column": column,
+            "label": study.label(column),
+            "groups": _groups([group for group in groups if group.column == column]),
+        }
+        for column in columns
+    ]
+
+
+def _groups(groups: Sequence[SurvivalGroup]) -> list[dict[str, Any]]:
+    hidden = hidden_events(groups)
+    return [
+        {
+            "name": group.name,
+            "patients": group.patients,
+            "events": None if group in hidden else group.events,
+            "found": {label: asdict(judged) for label, judged in group.found.items()},
+        }
+        for group in groups
+    ]
+
+
+def _proportional(found: Proportional) -> dict[str, Any]:
+    return {
+        "statistic": found.statistic,
+        "degrees": found.degrees,
+        "p": found.p_value,
+        "columns": {
+            name: {"statistic": column.statistic, "p": column.p_value, "slope": column.slope}
+            for name, column in found.columns.items()
+        },
+    }

@@ -1,0 +1,85 @@
+"""The operators' commands from end to end, in the full profile: what is typed, what is said, and what is left."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.commands import Consortium, consortium, hepafed, left_behind
+from tests.system.running import STUDY, after_exchanges, until, without_transport
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
+    with consortium(tmp_path_factory.mktemp("operators")) as made:
+        made.found(STUDY % "3")
+        made.start_coordinator()
+        made.invite_and_join()
+        made.approve()
+        made.start_sites()
+        yield made
+
+
+def test_a_study_is_stopped_and_resumed_and_ends_as_one_that_nobody_touched(running: Consortium) -> None:
+    """Everything is approved under the roster of fingerprints; nothing runs in the lower profile."""
+    listed = hepafed("coordinator", "list", running.coordinator)
+    assert all(name in listed for name in running.hospitals)
+    said = hepafed("run", running.study, "--coordinator", running.coordinator, "--detach")
+    assert said.count("(online)") == 4, said
+    run = running.run()
+    after_exchanges(run, 4)
+    assert "running" in hepafed("runs", "--coordinator", running.coordinator)
+    said = hepafed("stop", run.name, "--coordinator", running.coordinator)
+    assert "hepafed resume" in said
+    until(lambda: run.outcome, 60, "the run has stopped")
+    assert run.state == "stopped"
+    before = run.exchanges()
+    assert "stopped as asked" in hepafed("logs", run.name, "--coordinator", running.coordinator)
+    said = hepafed("resume", run.name, "--coordinator", running.coordinator)
+    assert "Report:" in said
+    assert run.state == "finished"
+    assert run.exchanges() > before
+    resumed = without_transport(run.folder / "results.json")
+    assert resumed["protection"]["lower_profile"] is False
+    assert resumed["protection"]["gate"] is True
+    assert "finished" in hepafed("runs", "--coordinator", running.coordinator)
+    assert "is finished" in hepafed("resume", run.name, "--coordinator", running.coordinator, code=1)
+
+    said = hepafed("run", running.study, "--coordinator", running.coordinator)
+    assert "Report:" in said
+    assert "median" in said
+    assert running.run().name != run.name
+    assert without_transport(running.run().folder / "results.json") == resumed
+
+
+def test_every_hospital_sees_what_left_it_and_a_changed_entry_would_show(running: Consortium) -> None:
+    for folder in running.hospitals.values():
+        assert "none edited, removed or moved" in hepafed("site", "ledger", folder, "--verify")
+        assert "logistic" in hepafed("site", "ledger", folder)
+        assert "the coordinator last answered" in hepafed("site", "status", folder)
+        assert "Nothing is broken" in hepafed("site", "doctor", folder)
+
+
+def test_a_study_that_was_changed_by_a_byte_is_answered_by_nobody(running: Consortium) -> None:
+    changed = running.folder / "changed.yaml"
+    changed.write_text(running.study.read_text(encoding="utf-8").replace("seed: 7", "seed: 8"), encoding="utf-8")
+    said = hepafed("run", changed, "--coordinator", running.coordinator, code=2)
+    assert "refused_study_not_approved" in said
+
+
+def test_a_hospital_that_revokes_stops_the_study_at_its_next_question(running: Consortium) -> None:
+    name, folder = next(iter(running.hospitals.items()))
+    assert "Revoked" in hepafed("site", "revoke", "small-demo", folder)
+    said = hepafed("run", running.study, "--coordinator", running.coordinator, "--hospital", name, code=None)
+    assert f"{name} cannot take part" in said
+
+
+def test_sigterm_drains_every_daemon_and_no_process_is_left(running: Consortium) -> None:
+    names = list(running.daemons)
+    assert {running.end(name) for name in reversed(names)} == {0}
+    until(lambda: not left_behind(running.folder), 30, f"the end of {left_behind(running.folder)}")
+    assert {hepafed("site", "status", folder, code=2).strip() for folder in running.hospitals.values()} == {
+        "the daemon does not run: hepafed site start"
+    }
+    assert "does not run" in hepafed("run", running.study, "--coordinator", running.coordinator, code=1)
