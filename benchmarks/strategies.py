@@ -36,6 +36,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedyogi": {"server_learning_rate": 0.03},
     "scaffold": {},
     "fedbn": {"normalisation": "batch"},
+    "personal heads": {"strategy": "fedavg", "personal": "head"},
 }
 
 
@@ -91,7 +92,7 @@ def federated(study: Study, there: list[Hospital]) -> Callable[[int, np.ndarray]
     own: list[np.ndarray | None] = [None] * len(there)
 
     def with_own(h: int) -> np.ndarray:
-        if settings.strategy != "fedbn" or own[h] is None:
+        if not settings.keeps_own or own[h] is None:
             return weights
         mixed = weights.copy()
         mixed[mine] = own[h]
@@ -113,7 +114,7 @@ def federated(study: Study, there: list[Hospital]) -> Callable[[int, np.ndarray]
             if settings.strategy == "scaffold":
                 control[0] += trained.control - variates["own_control"]
                 own[h] = trained.control
-            elif settings.strategy == "fedbn":
+            elif settings.keeps_own:
                 own[h] = trained.weights[mine]
         weights = strategy.step(weights[None], Joined(update / patients, control))[0]
 
@@ -162,7 +163,8 @@ def main(
             "all rows in one place": in_one_place(plain, together([h.training for h in there])),
         }
         scores |= {
-            name: federated(study_of(seed, strategy=name, **own), there) for name, own in STRATEGIES.items()
+            name: federated(study_of(seed, **({"strategy": name} | own)), there)
+            for name, own in STRATEGIES.items()
         }
         for name, score in scores.items():
             found.setdefault(name, []).append(judge(there, score))

@@ -16,9 +16,10 @@ from typing import Literal
 
 from client.connection import Connection, ConnectionFile
 from client.daemon import health
+from client.identity import refuse_if_lost
 from client.sealing import sealing_key
 from client.site import Site
-from common.certificates import days_left, read_certificate
+from common.certificates import WARN_DAYS, days_left, read_certificate
 from common.errors import HepafedError
 from common.joining import Hello
 from common.private_files import refuse_if_others_may_read
@@ -26,7 +27,6 @@ from common.private_files import refuse_if_others_may_read
 GIGABYTE = 1e9
 LEAST_FREE_BYTES = 2 * GIGABYTE
 MOST_SKEW_SECONDS = 60.0
-WARN_DAYS = 30
 PYTHON = (3, 11)
 FLOWER = "1.41.0"
 CONNECT_SECONDS = 10.0
@@ -91,6 +91,7 @@ def _own_folder(site: Site) -> Finding:
     try:
         if site.own.store.exists():
             sealing_key(site.own)
+            refuse_if_lost(site.own)
     except HepafedError as error:
         return Finding("own folder", "broken", str(error), "put the key back, see hepafed site restore")
     return Finding("own folder", "well", f"{own} is this user's alone")
@@ -107,6 +108,10 @@ def _disk(site: Site) -> Finding:
 
 def _joined(connection: Connection, findings: list[Finding]) -> ConnectionFile | None:
     try:
+        if connection.path.exists():
+            needed = (connection.authority, connection.key, connection.certificate, connection.node_key)
+            for path in needed:
+                path.stat()
         file = connection.read()
         for key in (connection.key, connection.node_key):
             refuse_if_others_may_read(key)
@@ -126,7 +131,7 @@ def _joined(connection: Connection, findings: list[Finding]) -> ConnectionFile |
 def _certificate(connection: Connection) -> Finding:
     left = days_left(read_certificate(connection.certificate))
     found = f"this hospital's certificate is good for {left:.0f} more days"
-    if left <= 0:
+    if left < 0:
         return Finding(
             "certificate",
             "broken",

@@ -5,6 +5,7 @@ owner may read, encrypted under the key of the store (client/sealing.py). The fi
 the telephone, before a study is approved; no certificate stands in for that.
 """
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import wrap
@@ -22,6 +23,7 @@ from client.sealing import (
     OwnFolder,
     SealingKey,
     alone_in,
+    connect,
     refuse_if_others_may_read,
     sealing_key,
     what_is_lost,
@@ -52,6 +54,7 @@ class Identity:
         if not own.identity.exists():
             with alone_in(own.path):
                 if not own.identity.exists():
+                    refuse_if_lost(own)
                     write_private(own.identity, _sealed(Ed25519PrivateKey.generate(), key))
         refuse_if_others_may_read(own.identity)
         return Identity(_unsealed(own.identity, key))
@@ -83,6 +86,20 @@ class Identity:
     def sign(self, message: bytes, purpose: str) -> bytes:
         """A signature that counts for this purpose alone."""
         return self.private_key.sign(_bound(message, purpose))
+
+
+def refuse_if_lost(own: OwnFolder) -> None:
+    """A new key where the ledger was signed with another would only hide that the old one is gone."""
+    if own.identity.exists() or not own.store.is_file() or not own.store.stat().st_size:
+        return
+    with closing(connect(own, read_only=True)) as database:
+        made = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'ledger'").fetchone()
+        signed = made and database.execute("SELECT 1 FROM ledger").fetchone()
+    if signed:
+        raise HospitalError(
+            Code.STORE_SEALED,
+            f"{own.identity} is not there, and the ledger was signed with it. {what_is_lost(own.path)}",
+        )
 
 
 def verify(public: bytes, message: bytes, signature: bytes, purpose: str) -> bool:

@@ -20,6 +20,7 @@ COPIES = (
     "harmonised.csv",
     "harmonisation.svg",
     "survival.csv",
+    "survival_recalibration.json",
 )
 """What studies write into the hospital's own folder (client/queries/own_copy.py, own_survival.py): the last one's."""
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from client.identity import Identity, verify
-from client.store import Store
+from client.store import IN_LEDGER, Store
 from common import wire
 from common.errors import Code, HospitalError
 from common.query import Answer, Query, canonical_json
@@ -24,6 +24,8 @@ from common.query import Answer, Query, canonical_json
 START = "0" * 64
 """What the first entry names as the hash before it."""
 PURPOSE = "an entry of the ledger"
+LARGE = 2**20
+"""Bytes from which an answer is kept once."""
 LONGEST_NAME = 100
 MOST_NAMES = 200
 Threshold = int | float | str
@@ -140,6 +142,7 @@ class Ledger:
                 return self._append(execute, Kind.REPETITION, of=earlier, **what)
             if not execute("SELECT 1 FROM ledger_answers WHERE digest = ?", what["unmasked"]).fetchone():
                 execute("INSERT INTO ledger_answers VALUES (?, ?)", what["unmasked"], leaving.answer)
+            _keep_once(execute, leaving, what["unmasked"])
             return self._append(execute, Kind.ANSWER, **what)
 
     def unmasking(self, study: str, question: str, roster: tuple[str, ...], shares: bytes) -> None:
@@ -209,6 +212,18 @@ def _about(leaving: Leaving, answer: Answer) -> dict[str, Any]:
         "digest": hashlib.sha256(leaving.packed).hexdigest(),
         "unmasked": hashlib.sha256(leaving.answer).hexdigest(),
     }
+
+
+def _keep_once(execute: Callable[..., Any], leaving: Leaving, digest: str) -> None:
+    """A large answer (a network's update) is kept here alone: whoever asks again is answered from here."""
+    if leaving.query is None or len(leaving.answer) < LARGE:
+        return
+    roster = canonical_json(sorted(leaving.query.roster))
+    reference = IN_LEDGER + digest.encode()
+    execute(
+        "UPDATE answered SET answer = ? WHERE question = ? AND roster = ? AND answer = ?",
+        *(reference, leaving.query.question, roster, leaving.answer),
+    )
 
 
 def _printable(text: str) -> str:

@@ -56,7 +56,12 @@ def own_scores(
         x = in_span_of(training, prepared(matrix[training], matrix))
         y, h = outcome[training], strata[training]
         scores[held_out] = x[held_out] @ fit(x[training], y, h, given or best_strength(x[training], y, h))
-    return OwnScores(scores, f"ridge, λ = {given:g}" if given else "ridge, λ by cross-validation")
+    return OwnScores(scores, in_words(given))
+
+
+def in_words(given: float) -> str:
+    """The penalty: the study's strength, or 0 where it is chosen here."""
+    return f"ridge, λ = {given:g}" if given else "ridge, λ by cross-validation"
 
 
 def prepared(training: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 The hospital's store keeps which lock it began with, when, and every patient's first prediction; neither is rewritten.
 Patients of the cohort that trained the model are no new patients: they are left out by their ids, and a new id with the
-values of one of them is refused. They, or at a hospital that did not train the patients who were there at first use,
-are the ones from whom a harmonised model's shift and scale are worked out, so that later patients change no earlier
-prediction. Nothing is sent.
+values of one of them is refused. Others who were there at the first use of the lock are predicted and marked: somebody
+may have known them when the model was fixed, so the locked analysis counts those who came later. Patients who trained,
+or at a hospital that did not train those who were there at first use, are the ones from whom a harmonised model's shift
+and scale are worked out, so that later patients change no earlier prediction. Nothing is sent.
 """
 
 import json
@@ -29,7 +30,7 @@ from common.locked_study import LockedStudy
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS prospective_locks    (study TEXT PRIMARY KEY, lock TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS prospective_teachers (lock TEXT, patient TEXT, PRIMARY KEY (lock, patient));
+CREATE TABLE IF NOT EXISTS prospective_present  (lock TEXT, patient TEXT, PRIMARY KEY (lock, patient));
 CREATE TABLE IF NOT EXISTS prospective_patients (lock TEXT, patient TEXT, predicted TEXT NOT NULL, at TEXT NOT NULL,
                                                  PRIMARY KEY (lock, patient))
 """
@@ -38,10 +39,17 @@ FOLDER = "prospective"
 
 @dataclass(frozen=True)
 class Applied:
-    """What was done: new patients predicted now and before, those of the training cohort left out, and since when."""
+    """What was done: new patients predicted now and before, those of the training cohort left out, and since when.
+
+    Parameters
+    ----------
+    present
+        Of the predicted patients, those who were there already when the lock was first used.
+    """
 
     now: int
     before: int
+    present: int
     training: int
     since: str
     file: Path
@@ -75,7 +83,8 @@ def apply_locked(site: Site, locked: LockedStudy, registered: str | None = None)
         _refuse_copies(cohort, trained)
         with store.transaction() as execute:
             since = _begin(execute, locked)
-            teachers = trained or _teachers(execute, locked, cohort)
+            present = _present(execute, locked, cohort)
+        teachers = trained or (present if locked.model.harmonises else frozenset())
         _refuse_absent(site, locked, cohort, teachers)
         scored = score_patients(site, locked.model, cohort, teachers, notes)
         with store.transaction() as execute:
@@ -85,9 +94,15 @@ def apply_locked(site: Site, locked: LockedStudy, registered: str | None = None)
                 locked.hash,
             ).fetchall()
     file = site.own_folder / FOLDER / f"{locked.model.study.study}@{locked.hash[:12]}.csv"
-    _write(file, locked, [(str(patient), json.loads(str(text)), str(at)) for patient, text, at in kept])
+    _write(file, locked, [(str(patient), json.loads(str(text)), str(at)) for patient, text, at in kept], present)
     return Applied(
-        now, len(kept) - now, len(trained & set(cohort.ids)), since, file, (*notes, *_changed(scored, kept))
+        now=now,
+        before=len(kept) - now,
+        present=sum(str(patient) in present for patient, _, _ in kept),
+        training=len(trained & set(cohort.ids)),
+        since=since,
+        file=file,
+        notes=(*notes, *_changed(scored, kept)),
     )
 
 
@@ -127,14 +142,12 @@ def _begin(execute: Callable[..., Cursor], locked: LockedStudy) -> str:
     return str(since)
 
 
-def _teachers(execute: Callable[..., Cursor], locked: LockedStudy, cohort: Cohort) -> frozenset[str]:
-    """At a hospital that did not train: the patients who were there at first use."""
-    if not locked.model.harmonises:
-        return frozenset()
-    select = "SELECT patient FROM prospective_teachers WHERE lock = ?"
+def _present(execute: Callable[..., Cursor], locked: LockedStudy, cohort: Cohort) -> frozenset[str]:
+    """The patients who were there at first use, whoever of them trained."""
+    select = "SELECT patient FROM prospective_present WHERE lock = ?"
     if execute(select, locked.hash).fetchone() is None:
         for patient in cohort.ids:
-            execute("INSERT INTO prospective_teachers VALUES (?, ?)", locked.hash, patient)
+            execute("INSERT INTO prospective_present VALUES (?, ?)", locked.hash, patient)
     return frozenset(str(row[0]) for row in execute(select, locked.hash).fetchall())
 
 
@@ -174,15 +187,18 @@ def _changed(scored: Scored, kept: list[tuple[str, str, str]]) -> list[str]:
     return [f"{some(changed, 5)}: values have changed since; the first prediction counts and stays"]
 
 
-def _write(file: Path, locked: LockedStudy, kept: list[tuple[str, dict[str, float], str]]) -> None:
+def _write(
+    file: Path, locked: LockedStudy, kept: list[tuple[str, dict[str, float], str]], present: frozenset[str]
+) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     names = list(kept[0][1]) if kept else []
     classify = locked.threshold is not None and "probability" in names
-    header = ["id", *names, *(["positive"] if classify else []), "predicted_at", "lock"]
+    header = ["id", *names, *(["positive"] if classify else []), "came_later", "predicted_at", "lock"]
     lines = []
     for patient, predicted, at in kept:
         positive = [int(predicted["probability"] > (locked.threshold or 0.0))] if classify else []
-        lines.append([patient, *(repr(predicted[name]) for name in names), *positive, at, locked.hash])
+        later = int(patient not in present)
+        lines.append([patient, *(repr(predicted[name]) for name in names), *positive, later, at, locked.hash])
     write_csv(file, header, lines)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from client.sealing import OwnFolder, connect
+from client.store_versions import bring_up_to_date
 from common.errors import Code, HospitalError
 
 SCHEMA = """
@@ -61,6 +62,8 @@ CREATE TABLE IF NOT EXISTS patches       (key TEXT PRIMARY KEY, patient TEXT NOT
 """
 
 OTHER_ROSTER = "SELECT 1 FROM answered WHERE study = ? AND roster NOT IN (?, ?)"
+IN_LEDGER = b"ledger "
+"""How a large answer is kept that the ledger holds too: this and its digest there. An answer begins with a brace."""
 NOBODY = "[]"
 """The roster of a roll call, which is asked before there is one."""
 
@@ -78,10 +81,15 @@ class Store:
 
     def __init__(self, own: OwnFolder) -> None:
         self.path = own.store
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the gate scores patients, by a network's own state, inside a transaction
         self._database = connect(own)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")  # an entry of the ledger outlives a power cut, too
+        try:
+            bring_up_to_date(self._database, self.path)
+        except BaseException:
+            self._database.close()
+            raise
         self._database.executescript(SCHEMA)
 
     def close(self) -> None:
@@ -125,7 +133,7 @@ class Store:
         """What this hospital has said to a question, and whether another roster got any answer in the study."""
         row = self.first("SELECT answer FROM answered WHERE question = ? AND roster = ?", question, roster)
         return Answered(
-            answer=None if row is None else bytes(row[0]),
+            answer=None if row is None else self._in_full(bytes(row[0])),
             under_another_roster=self.first(OTHER_ROSTER, study_hash, roster, NOBODY) is not None,
         )
 
@@ -153,7 +161,21 @@ class Store:
                 answer,
             )
             kept = execute("SELECT answer FROM answered WHERE question = ? AND roster = ?", question, roster)
-            return bytes(kept.fetchone()[0])
+            found = bytes(kept.fetchone()[0])
+        return self._in_full(found)
+
+    def _in_full(self, kept: bytes) -> bytes:
+        """An answer that was kept; a large one from the ledger (client/ledger.py)."""
+        if not kept.startswith(IN_LEDGER):
+            return kept
+        digest = kept.removeprefix(IN_LEDGER).decode()
+        row = self.first("SELECT answer FROM ledger_answers WHERE digest = ?", digest)
+        if row is None:
+            raise HospitalError(
+                Code.STORE_SEALED,
+                f"the answer {digest} that was sent before is no longer in the ledger: put back a backup of the store",
+            )
+        return bytes(row[0])
 
     def may_say_in_clear(self, study_hash: str, figure: str, question: str) -> bool:
         """Whether a figure in clear may leave: once a study, with the first question that asks for it."""

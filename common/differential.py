@@ -50,7 +50,10 @@ class Differential(Strict):
         "network, the longest gradient: default 1",
     )
     iterations: int = Field(
-        5, ge=1, le=20, description="gradient steps; each takes its share of the budget; a network's: network.rounds"
+        5,
+        ge=1,
+        le=20,
+        description="gradient steps; each takes its share of the budget; a network's: network.rounds",
     )
     bounds: dict[Annotated[str, Field(min_length=1)], tuple[float, float]] = Field(
         {}, description="lowest and highest value of feature columns (names or patterns); values beyond are cut"
@@ -103,7 +106,10 @@ def misfits_of(study: "Study") -> Iterator[tuple[Place, str]]:
     if study.model.kind == "network" and study.network is not None:
         yield from _of_a_network(study, study.network)
     elif study.model.kind != "logistic" or study.model.penalty not in ("none", "ridge"):
-        yield ("model",), "differential privacy is there for kind: logistic with penalty: none or ridge, and network"
+        yield (
+            ("model",),
+            "differential privacy is there for kind: logistic with penalty: none or ridge, and network",
+        )
     if not isinstance(study.model.strength, int | float):
         yield ("model", "strength"), "tuning would spend the privacy budget many times: give a number, e.g. 1.0"
     if study.harmonisation.method != "none":
@@ -139,7 +145,8 @@ def _of_a_network(study: "Study", network: "Network") -> Iterator[tuple[Place, s
     if network.normalisation == "batch" or network.strategy == "fedbn":
         yield ("network", "normalisation"), "batch normalisation mixes patients: write layer, and strategy: fedavg"
     elif network.strategy != "fedavg":
-        yield ("network", "strategy"), f"{network.strategy} trains within hospitals; steps with noise are joined: write fedavg"
+        said = f"{network.strategy} trains within hospitals; here noisy steps are joined: write fedavg"
+        yield ("network", "strategy"), said
     if network.sees_images:
         yield ("network", "architecture"), "differential privacy is there for networks on columns: write mlp"
     for name in sorted(network.model_fields_set - set(NETWORK)):

@@ -57,6 +57,7 @@ class Code(StrEnum):
     SECURE_SUM = "refused_step_of_a_secure_sum"
     LITTLE_WORK = "refused_too_little_local_training"
     EXPLODED = "refused_exploded_update"
+    LONE_SECOND = "refused_second_outcome_of_too_few_hospitals"
     # the conversation
     UNKNOWN_VIEW = "unknown_view"
     SILENT = "no_answer"

@@ -36,6 +36,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.SECURE_SUM: "a key, a share or a round of the secure sum is not as agreed: the hospital's log says which",
         Code.LITTLE_WORK: "its gate asks for an epoch or ten local steps between answers: raise network.local_steps",
         Code.EXPLODED: "training diverged there and it sent nothing: lower network.learning_rate, or set clip_gradient",
+        Code.LONE_SECOND: "too few hospitals know the second outcome: take network.also out, or leave no hospital out",
         Code.SEALED: "its patients are sealed, and another model was judged on them before",
         Code.NEARLY_SAME_COHORT: "its cohort differs by a few patients from another study's: wait for more changes",
     }
@@ -52,6 +53,7 @@ ALIKE = frozenset(
         Code.NEARLY_ASKED,
         Code.LITTLE_WORK,
         Code.EXPLODED,
+        Code.LONE_SECOND,
     }
 )
 """Rules that follow from what everybody knows: without one hospital the others would refuse as well."""

@@ -146,6 +146,8 @@ class _Template:
 
         Children end when the template does. A run at the coordinator may take hours, and goes on from its checkpoint.
         """
+        from common.whole_messages import send_whole
+
         for module in self._modules:
             importlib.import_module(module)
         # httpx imports it at the first request, which would cost each child 0.1 s.
@@ -153,6 +155,7 @@ class _Template:
         importlib.import_module("flwr.supernode.runtime.run_clientapp")
         importlib.import_module("flwr.superlink.runtime.run_serverapp")
         shorten_first_wait()
+        send_whole()
         gc.freeze()  # the children share these pages
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._tasks.settimeout(REAP_SECONDS)

@@ -66,9 +66,10 @@ def apply(
 ) -> None:
     """Predict this hospital's new patients with a locked model, each patient once.
 
-    New are all patients who did not train the model. The first prediction of a patient counts and stays; so does the
-    first lock of a study that is used here: another model, threshold or plan is refused. Predictions go into the
-    hospital's own folder, nothing leaves it.
+    New are all patients who did not train the model; who of them came after the first use of the lock here is
+    marked, for these are the ones that a locked analysis counts. So use it once before the first new patient. The
+    first prediction of a patient counts and stays; so does the first lock of a study that is used here: another
+    model, threshold or plan is refused. Predictions go into the hospital's own folder, nothing leaves it.
 
     Example: hepafed site apply hospitals/dogwood --lock lock.json --registered 3f2a…
     """
@@ -95,6 +96,13 @@ def apply(
         f"{done.now:,} new patients predicted now, {done.before:,} before; {done.training:,} patients who trained the "
         "model are not among them",
     )
+    if done.present:
+        say(
+            console,
+            f"{done.present:,} of the predicted patients were here already when the lock was first used (came_later is "
+            "0): a locked analysis counts the others",
+            style="yellow",
+        )
     say(console, f"Predictions: {done.file}. Nothing was sent.")
 
 

@@ -147,7 +147,7 @@ def leave(
     site = site_at(folder, None)
     console = Console()
     there = [name for name in COPIES if (site.own_folder / name).exists()]
-    say(console, f"Deleted: the approval of {study}; copies of results: {', '.join(there) or 'none are there'}")
+    say(console, f"Goes: the approval of {study}; copies of results: {', '.join(there) or 'none are there'}")
     say(console, "What stays:")
     for line in STAYS:
         say(console, f"  {line}")

@@ -7,7 +7,7 @@ has been answered is read from here, so the run goes on where it stopped, to the
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -38,10 +38,20 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Begun:
-    """Who passed the roll call of a run, and who could not take part."""
+    """Who passed the roll call of a run, and who could not take part.
+
+    Parameters
+    ----------
+    said
+        What each hospital of the roster answered at the roll call, as it came.
+    lost
+        Hospitals of the roster that were lost since: they need not be there when the run goes on.
+    """
 
     roster: tuple[str, ...]
     left_out: Mapping[str, Code]
+    said: Mapping[str, bytes] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,8 @@ class Checkpoint:
 
     def begin_with(self, begun: "Begun") -> None:
         """Keep who passed the roll call and who did not; a resumed run keeps to it."""
-        content = canonical_json({"roster": list(begun.roster), "left_out": dict(begun.left_out)})
+        said = {name: packed.hex() for name, packed in begun.said.items()}
+        content = canonical_json({"roster": list(begun.roster), "left_out": dict(begun.left_out), "said": said})
         self._database.execute("UPDATE studies SET begun = ? WHERE begun IS NULL", (content,))
 
     def begun(self) -> "Begun | None":
@@ -90,7 +101,8 @@ class Checkpoint:
             return None
         content = json.loads(row[0])
         left_out = {name: Code(code) for name, code in content["left_out"].items()}
-        return Begun(roster=tuple(content["roster"]), left_out=left_out)
+        said = {name: bytes.fromhex(packed) for name, packed in content.get("said", {}).items()}
+        return Begun(tuple(content["roster"]), left_out, said, frozenset(loss.hospital for loss in self.losses()))
 
     def find(self, question: str, roster: tuple[str, ...]) -> Exchange | None:
         """The exchange in which this roster answered this question, if it has."""

@@ -10,6 +10,7 @@ from flwr.common.serde import fab_to_proto, user_config_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
     ListRunsRequest,
+    ListRunsResponse,
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
@@ -88,8 +89,16 @@ class Control:
 
     def status(self, number: int) -> str:
         """Of Flower's run: pending, starting, running or finished; finished too where it is unknown."""
-        found = self._ask(self._client.ListRuns, ListRunsRequest(run_id=number)).run_dict
-        return str(found[number].status.status) if number in found else "finished"
+        found = self._ask(self._list, ListRunsRequest(run_id=number))
+        return str(found.run_dict[number].status.status) if found is not None else "finished"
+
+    def _list(self, request: ListRunsRequest) -> ListRunsResponse | None:
+        try:
+            return self._client.ListRuns(request)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.NOT_FOUND:  # a SuperLink whose database was lost
+                return None
+            raise
 
     def _ask(self, call: Callable[[Any], T], request: object) -> T:
         try:

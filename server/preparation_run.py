@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from common.errors import HospitalLost, StudyStopped
 from common.study import Study
-from server.checkpoint import Begun, Checkpoint
+from server.checkpoint import Checkpoint
 from server.federation import FlowerFederation
 from server.hospitals import Hospitals
 from server.methods.habitats import learn_habitats
@@ -66,7 +66,7 @@ def learn_next(study: Study, grid: Grid, checkpoint_file: Path, progress: Progre
         hospitals = Hospitals(grid, 60 * study.lost_hospital.wait_minutes, progress)
         progress.phase("roll call", 1)
         present = roll_call(hospitals, study, checkpoint.begun())
-        checkpoint.begin_with(Begun(present.roster, present.left_out))
+        checkpoint.begin_with(present.begun)
         federation = FlowerFederation(hospitals, study, present.roster, checkpoint, progress)
         with threadpool_limits(limits=1):  # the same constants, bit for bit, on every machine of a kind
             if features.unscaled_phases():

@@ -222,11 +222,11 @@ def _notes(finished: FinishedPrivately) -> list[str]:
         "patients. Replacing a patient by another, rather than blanking the record, counts as twice the ε.",
         f"From public numbers alone, a usual model was expected to reach an AUC of {cost.with_noise:.2f} with this "
         f"noise and {cost.without:.2f} without.",
-        f"{'Weights' if study.network else 'Coefficients'} carry noise and have no standard errors; predicted risks are "
-        "often too extreme: recalibrate before any use of the risks themselves.",
+        f"{'Weights' if study.network else 'Coefficients'} carry noise and have no standard errors; predicted risks "
+        "are often too extreme: recalibrate before any use of the risks themselves.",
     ]
     if study.network is not None:
-        notes.append("That expectation is of a model without hidden layers trained in as many steps.")
+        notes.append("That expectation is of a logistic model with the same budget; a network has more to learn.")
     if cost.pointless:
         notes.append(
             "The noise was expected to make the study pointless; it ran because the study says force: true."

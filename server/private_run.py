@@ -15,7 +15,7 @@ from common.privacy_plan import times_of
 from common.query import View
 from common.splits import FINAL, schemes_of
 from common.study import Study
-from server.checkpoint import Begun, Checkpoint
+from server.checkpoint import Checkpoint
 from server.evaluation.private_discrimination import PrivatelyJudged, bin_edges, judge_privately
 from server.federation import Asked, FlowerFederation
 from server.hospitals import Hospitals
@@ -73,7 +73,7 @@ def run_privately(
         hospitals = Hospitals(grid, 60 * study.lost_hospital.wait_minutes, progress)
         progress.phase("roll call", 1)
         present = roll_call(hospitals, study, checkpoint.begun())
-        checkpoint.begin_with(Begun(present.roster, present.left_out))
+        checkpoint.begin_with(present.begun)
         patients = sum(figures.patients or 0 for figures in present.disclosed.values())
         bounds = private_columns(study, present.features)
         _refuse_a_large_delta(study, patients)

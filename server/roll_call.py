@@ -27,13 +27,23 @@ class Present:
     disclosed: dict[str, Disclosed]
     features: tuple[str, ...]
     left_out: dict[str, Code]
-    bytes_up: dict[str, int]
+    answers: dict[str, bytes]
     notes: tuple[str, ...] = field(default=())
 
     @property
     def roster(self) -> tuple[str, ...]:
         """The hospitals that take part, by name."""
         return tuple(sorted(self.disclosed))
+
+    @property
+    def bytes_up(self) -> dict[str, int]:
+        """How many bytes each answer took."""
+        return {name: len(self.answers[name]) for name in self.roster}
+
+    @property
+    def begun(self) -> Begun:
+        """What the checkpoint keeps of it."""
+        return Begun(self.roster, self.left_out, self.answers)
 
 
 def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Present:
@@ -52,12 +62,14 @@ def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Presen
     for name, code in left_out.items():
         hospitals.progress.notice(f"{name} cannot take part: {_why(code)}; its own log says why")
     taking_part = {name: a for name, a in answers.items() if name not in left_out}
+    lost: frozenset[str] = frozenset()
     if begun is not None:
-        taking_part, left_out = _as_begun(taking_part, begun, hospitals), dict(begun.left_out)
+        packed |= {name: begun.said[name] for name in begun.lost if name in begun.said}
+        taking_part, left_out, lost = _as_begun(taking_part, begun, hospitals), dict(begun.left_out), begun.lost
     _stop_if_too_few(len(taking_part), left_out)
     said = {name: answer.disclosed for name, answer in taking_part.items()}
     hospitals.said |= said
-    other_versions = same_versions(said)
+    other_versions = same_versions({name: figures for name, figures in said.items() if name not in lost})
     features = same_features(said)
     stop_at_what_cannot_be(study, said)
     stop_at_unit_errors(study, said)
@@ -65,7 +77,7 @@ def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Presen
         disclosed=said,
         features=features,
         left_out=left_out,
-        bytes_up={name: len(packed[name]) for name in sorted(taking_part)},
+        answers={name: packed[name] for name in sorted(taking_part)},
         notes=(*other_versions, *_notes_on_absent_columns(study, said)),
     )
 
@@ -106,8 +118,9 @@ def _stop_if_too_few(taking_part: int, left_out: Mapping[str, Code]) -> None:
 
 
 def _as_begun(taking_part: Mapping[str, Answer], begun: Begun, hospitals: Hospitals) -> dict[str, Answer]:
-    """The hospitals that the run began with; all must be there again."""
-    away = [name for name in begun.roster if name not in taking_part]
+    """The hospitals that the run began with; all must be there again, but those that were lost since."""
+    lost = {name: wire.answer_from_bytes(begun.said[name]) for name in begun.lost if name in begun.said}
+    away = [name for name in begun.roster if name not in taking_part and name not in lost]
     if away:
         raise StudyStopped(
             f"the run began with {', '.join(away)}, which cannot take part now: resume when all are back"
@@ -116,7 +129,7 @@ def _as_begun(taking_part: Mapping[str, Answer], begun: Begun, hospitals: Hospit
         hospitals.progress.notice(
             f"{name} was not there when this run began and stays out of it; start anew with --overwrite to include it"
         )
-    return {name: taking_part[name] for name in begun.roster}
+    return {name: lost[name] if name in lost else taking_part[name] for name in begun.roster}
 
 
 def same_versions(disclosed: Mapping[str, Disclosed]) -> list[str]:

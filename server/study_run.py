@@ -15,7 +15,7 @@ from common.room import Room
 from common.splits import APPARENT, FINAL, Label, external_labels_of, labels_of, outer_splits_of
 from common.study import Study
 from common.whole_hospitals import misplaced
-from server.checkpoint import Begun, Checkpoint, Loss
+from server.checkpoint import Checkpoint, Loss
 from server.cohort_counts import Counted, count_cohort
 from server.evaluation.attention import with_attention
 from server.evaluation.bootstrap import Drawn, draw_hospitals
@@ -101,7 +101,7 @@ def run_study(study: Study, grid: Grid, checkpoint_file: Path, progress: Progres
         hospitals = Hospitals(grid, 60 * study.lost_hospital.wait_minutes, progress)
         progress.phase("roll call", 1)
         present = roll_call(hospitals, study, checkpoint.begun())
-        checkpoint.begin_with(Begun(present.roster, present.left_out))
+        checkpoint.begin_with(present.begun)
         return _until_nobody_is_lost(study, hospitals, present, checkpoint, progress), hospitals
     finally:
         checkpoint.close()
@@ -193,7 +193,7 @@ def _conduct(
     survival = (
         judge_survival(federation, study, room, scores, labels) if study.outcome.kind == "survival" else None
     )
-    horizon = judge_horizon(federation, scores, labels, weighing)
+    horizon = judge_horizon(federation, scores, labels, weighing, study.evaluation.thresholds)
     classes = () if survival or horizon else labels
     discrimination = discriminate(federation, scores, classes, study.evaluation.thresholds)
     calibration = calibrate(federation, scores, classes)
@@ -210,8 +210,9 @@ def _conduct(
         copies["harmonised"] = prepared.harmonised.view
     notes = _write_own(federation, "own_copy", scores, copies, {})
     if survival:
-        asked = survival.fits.parameters | {"schemes": copies["schemes"]}
-        notes += _write_own(federation, "own_survival", scores, asked, survival.fits.arrays)
+        fits = survival.fits.with_external if study.validation.external else survival.fits
+        asked = fits.parameters | {"schemes": copies["schemes"]}
+        notes += _write_own(federation, "own_survival", scores, asked, fits.arrays)
     return Finished(
         notes=tuple(notes),
         study=study,

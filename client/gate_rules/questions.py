@@ -96,7 +96,7 @@ def _selecting(study: Study) -> list[str]:
     chosen = study.selection
     asked = ["cox_scores"] if screening_of(chosen, study.outcome) == "cox" else ["class_sums"]
     if chosen is None:
-        return asked
+        return [] if study.model.kind == "network" else asked
     asked += ["class_histograms"] if chosen.screening == "mann-whitney" else []
     asked += ["rank_histograms", "rank_products"] if chosen.redundancy is not None else []
     return [*asked, *(["feature_products"] if chosen.mrmr is not None else [])]

@@ -54,7 +54,9 @@ def shortened(gradients: np.ndarray, clip: float) -> np.ndarray:
     """Rows of this length at most; a row that is not finite, from weights that nobody would train, is nothing."""
     finite = np.isfinite(gradients).all(axis=1)
     largest = np.abs(np.where(finite[:, None], gradients, 0.0)).max(axis=1, initial=0.0)
-    scaled = np.where(finite[:, None], gradients, 0.0) / np.maximum(largest, 1e-300)[:, None]  # no overflow in squares
+    scaled = (
+        np.where(finite[:, None], gradients, 0.0) / np.maximum(largest, 1e-300)[:, None]
+    )  # no overflow in squares
     length = largest * np.linalg.norm(scaled, axis=1)
     kept: np.ndarray = scaled * np.minimum(largest, clip * largest / np.maximum(length, 1e-300))[:, None]
     return kept

@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import model_validator
 
 from client.concordance import concordance
-from client.queries.cox import efron
+from client.own_slope import slope_of
 from client.queries.discrimination import auc_and_variance, own_calibration
 from client.queries.follow_up import Months
 from client.queries.registry import Parameters, bounded_array, query
@@ -15,25 +15,24 @@ from common.query import SMALLEST_CLASS_FOR_OWN_AUC, Answer, Disclosed
 from common.splits import Label, external_labels_of
 from common.whole_hospitals import trains
 
-STEEPEST = 20.0
 Pair = tuple[float, float]
 
 
 class ExternalFigures(Parameters):
-    """For survival the final baseline: cumulative hazards, models × months; otherwise nothing.
+    """For survival the final model's baseline: its cumulative hazard at some months; otherwise nothing.
 
     The study says which hospitals are external, and the view is the final model.
     """
 
     months: Months | None = None
-    baseline: bounded_array(2, 0.0, MOST_HAZARD) | None = None  # type: ignore[valid-type]
+    baseline: bounded_array(1, 0.0, MOST_HAZARD) | None = None  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def _aligned(self) -> "ExternalFigures":
-        months = 0 if self.months is None else len(self.months)
-        if (self.baseline is None) != (months == 0) or (months and self.baseline.shape[1] != months):
-            raise ValueError(f"expected a cumulative hazard for each of {months} months, and model by model")
-        if self.baseline is not None and (np.diff(self.baseline, axis=1, prepend=0.0) < 0).any():
+        found = () if self.baseline is None else self.baseline
+        if len(found) != len(self.months or ()):
+            raise ValueError(f"found {len(found)} cumulative hazards for {len(self.months or ())} months")
+        if (np.diff(found, prepend=0.0) < 0).any():
             raise ValueError("a cumulative hazard falls")
         return self
 
@@ -51,6 +50,8 @@ def external_figures(rows: Rows, asked: ExternalFigures) -> Answer:
     auc: dict[str, Pair] = {}
     calibration: dict[str, Pair] = {}
     for label in external_labels_of(rows.study):
+        if Label.read(label).model:  # many of a hospital's figures would be points of its own curve
+            continue
         score, outcome = rows.scores(label)
         had = outcome if outcome.ndim == 1 else outcome[:, 1]
         if min((had == 0).sum(), (had == 1).sum()) < SMALLEST_CLASS_FOR_OWN_AUC:
@@ -60,7 +61,7 @@ def external_figures(rows: Rows, asked: ExternalFigures) -> Answer:
             own = own_calibration(score, outcome)
         else:
             value, variance = _c_and_variance(score, outcome)
-            own = _calibration_of_times(rows, asked, label, score, outcome)
+            own = _calibration_of_times(asked, score, outcome)
         auc[label] = (round(value, 3), round(float(np.sqrt(variance)), 3))
         if own is not None:
             calibration[label] = own
@@ -73,15 +74,12 @@ def _c_and_variance(score: np.ndarray, outcome: np.ndarray) -> Pair:
     return found.value, found.spread / found.pairs**2
 
 
-def _calibration_of_times(
-    rows: Rows, asked: ExternalFigures, label: str, score: np.ndarray, outcome: np.ndarray
-) -> Pair | None:
+def _calibration_of_times(asked: ExternalFigures, score: np.ndarray, outcome: np.ndarray) -> Pair | None:
     """Cox's slope of the linear predictor; the logarithm of observed over expected events up to the last month."""
     if asked.months is None or asked.baseline is None:
         return None
-    hazards = asked.baseline[rows.study.models().index(Label.read(label).model)]
     slope = slope_of(score, outcome)
-    expected, observed = expected_and_observed(score, outcome, asked.months, hazards)
+    expected, observed = expected_and_observed(score, outcome, asked.months, asked.baseline)
     if slope is None or expected <= 0 or observed < SMALLEST_CLASS_FOR_OWN_AUC:
         return None
     return round(slope, 3), round(float(np.log(observed / expected)), 3)
@@ -95,21 +93,3 @@ def expected_and_observed(
     gathered = np.interp(time, np.concatenate([[0.0], ends]), np.concatenate([[0.0], hazards]))
     expected = gathered @ np.exp(np.clip(score, -LONGEST_LINE, LONGEST_LINE))
     return float(expected), float(outcome[time <= ends[-1], 1].sum())
-
-
-def slope_of(score: np.ndarray, outcome: np.ndarray) -> float | None:
-    """The coefficient of a Cox model of the score alone; None where it has none below 20."""
-    if np.ptp(score) == 0:
-        return None
-    matrix, slope = score[:, None] - score.mean(), 0.0
-    for _ in range(50):
-        linear = matrix[:, 0] * slope
-        highest = float(linear.max())
-        _, gradient, curvature = efron(matrix, outcome, linear, np.exp(linear - highest), highest, curved=True)
-        step = float(np.clip(gradient[0] / max(curvature[0, 0], 1e-12), -1.0, 1.0))
-        slope += step
-        if abs(slope) > STEEPEST:
-            return None
-        if abs(step) < 1e-9:
-            return slope
-    return None

@@ -1,10 +1,16 @@
-"""What stays of survival: each patient's score, risk group and risks at the horizons, in the hospital's own folder."""
+"""What stays of survival: each patient's score, risk group and risks at the horizons, in the hospital's own folder.
 
+The risks also recalibrated to the hospital's own patients (client/own_risks.py).
+"""
+
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 
-from client.own_files import write_csv
+from client.own_files import write_csv, write_text
+from client.own_risks import OwnRisks, own_risks
 from client.queries.registry import Schemes, query
 from client.queries.survival_risk import Baselines, by_own_fold, risks
 from client.rows import Rows
@@ -20,17 +26,32 @@ class OwnSurvival(Baselines):
     schemes: Schemes
 
 
-@query("own_survival", OwnSurvival, leaves="Nothing: survival.csv is written into the hospital's own folder.")
+@query(
+    "own_survival",
+    OwnSurvival,
+    leaves="Nothing: survival.csv and survival_recalibration.json are written into the hospital's own folder.",
+)
 def own_survival(rows: Rows, asked: OwnSurvival) -> Answer:
-    """Write survival.csv."""
-    rows.site.own_folder.mkdir(parents=True, exist_ok=True)
-    at = [f"risk_at_{month}_months" for month in asked.horizons]
+    """Write survival.csv and survival_recalibration.json."""
+    folder = rows.site.own_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    own = {label: _own_risks(rows, asked, label) for label in asked.schemes}
+    at = [f"{kind}_at_{month}_months" for kind in ("risk", "recalibrated") for month in asked.horizons]
     header = ["id", "scheme", "repeat", "model", "score", "group", *at]
-    write_csv(rows.site.own_folder / "survival.csv", header, _lines(rows, asked))
+    write_csv(folder / "survival.csv", header, _lines(rows, asked, own))
+    content = {label: asdict(found) for label, found in own.items() if found is not None}
+    write_text(folder / "survival_recalibration.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return Answer()
 
 
-def _lines(rows: Rows, asked: OwnSurvival) -> Iterator[list[object]]:
+def _own_risks(rows: Rows, asked: OwnSurvival, label: str) -> OwnRisks | None:
+    """None where the label judges nobody of this hospital."""
+    scored, _, hazard = by_own_fold(rows, asked, label)
+    score, outcome = rows.scores(label)
+    return own_risks(score, outcome, hazard[scored], asked.horizons) if len(score) else None
+
+
+def _lines(rows: Rows, asked: OwnSurvival, own: dict[str, OwnRisks | None]) -> Iterator[list[object]]:
     """One line a patient and label, by the model that did not see the patient."""
     ids = np.array(rows.cohort.ids, dtype=object)
     names = GROUPS.get(asked.cuts.shape[2] + 1, ())
@@ -39,8 +60,8 @@ def _lines(rows: Rows, asked: OwnSurvival) -> Iterator[list[object]]:
         name, _, repeat = label.scheme.partition("/")
         scored, group, hazard = by_own_fold(rows, asked, text)
         score, _ = rows.scores(text)
-        found = risks(hazard[scored], score)
-        for patient, value, k, risk in zip(ids[scored], score, group[scored], found, strict=True):
+        found, to_own = risks(hazard[scored], score), _recalibrated(own[text], hazard[scored], score, asked)
+        for patient, value, k, risk, more in zip(ids[scored], score, group[scored], found, to_own, strict=True):
             said = names[k] if names else str(k)
             yield [
                 patient,
@@ -50,4 +71,17 @@ def _lines(rows: Rows, asked: OwnSurvival) -> Iterator[list[object]]:
                 repr(float(value)),
                 said,
                 *(repr(float(r)) for r in risk),
+                *more,
             ]
+
+
+def _recalibrated(
+    own: OwnRisks | None, hazard: np.ndarray, score: np.ndarray, asked: OwnSurvival
+) -> list[list[str]]:
+    """Patients × horizons, as they are written; empty where the hospital has too few patients."""
+    columns = []
+    for k, month in enumerate(asked.horizons):
+        at = own.horizons.get(str(month)) if own is not None else None
+        risk = None if at is None else at.risk(hazard[:, k], score)
+        columns.append([""] * len(score) if risk is None else [repr(float(r)) for r in risk])
+    return [list(line) for line in zip(*columns, strict=True)]

@@ -28,7 +28,9 @@ def second_task(rows: Rows, asked: SecondTask) -> Answer:
     """Per label: patients, events; won pairs, all pairs and their spread, within this hospital."""
     known = second_outcome(rows.study, rows.cohort)
     if known is None or rows.views.chain(str(rows.query.view))[0].step != "network":
-        raise HospitalError(Code.BAD_PARAMETERS, "query 'second_task': the study's networks have no second outcome")
+        raise HospitalError(
+            Code.BAD_PARAMETERS, "query 'second_task': the study's networks have no second outcome"
+        )
     counts, within = np.zeros((len(asked.schemes), 2)), np.zeros((len(asked.schemes), 3))
     judged_labels = {without_class(label) for label in labels_of(rows.study)}
     for k, name in enumerate(asked.schemes):

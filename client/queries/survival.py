@@ -138,7 +138,7 @@ def _at_horizons(
 
 def _table(cells: np.ndarray, bins: np.ndarray, shape: tuple[int, int], weights: np.ndarray) -> np.ndarray:
     flat = np.bincount(cells * shape[1] + bins, weights, minlength=shape[0] * shape[1])
-    return flat.reshape(shape)
+    return flat.reshape(shape).astype(np.float64)  # of nobody it counts in integers
 
 
 def _own(plain: Concordance, event: np.ndarray) -> tuple[float, float] | None:

@@ -45,9 +45,7 @@ def loss_of(
     return found + also.weight * own * (len(line) / len(lines))
 
 
-def _loss_of_first(
-    study: Study, lines: torch.Tensor, outcome: torch.Tensor, weight: torch.Tensor
-) -> torch.Tensor:
+def _loss_of_first(study: Study, lines: torch.Tensor, outcome: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if study.outcome.kind == "survival":
         return cox(lines[:, 0], outcome[:, 0], outcome[:, 1])
     if study.outcome.kind == "multiclass":

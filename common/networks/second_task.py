@@ -24,7 +24,9 @@ class SecondTask(Strict):
     """The second outcome, and what its loss counts for beside the first's."""
 
     outcome: Annotated[BinaryOutcome | SecondSurvival, Field(discriminator="kind")]
-    weight: float = Field(1.0, gt=0, le=100, description="of its loss; the loss of the study's outcome has weight 1")
+    weight: float = Field(
+        1.0, gt=0, le=100, description="of its loss; the loss of the study's outcome has weight 1"
+    )
 
     @property
     def survival(self) -> bool:
@@ -65,10 +67,7 @@ class SecondTask(Strict):
         if isinstance(self.outcome, TimedOutcome):
             if self.outcome.landmark_days:
                 yield ("outcome", "landmark_days"), "only the study's own outcome has a landmark: take it out"
-            yield from ((("outcome",), f"{'.'.join(map(str, at))}: {said}") for at, said in self._unfit(variables))
+            for at, said in self.outcome.misfits(variables):
+                yield ("outcome",), f"{'.'.join(map(str, at))}: {said}"
         elif declared is not None and declared.type != "binary":
             yield place, f"variables.{columns[-1]}: found {declared.type}; this outcome needs binary"
-
-    def _unfit(self, variables: Mapping[str, Variable]) -> Iterator[tuple[Place, str]]:
-        assert isinstance(self.outcome, TimedOutcome)
-        yield from self.outcome.misfits(variables)

@@ -19,9 +19,10 @@ from client.cohort.cohort import read_cohort
 from client.concordance import concordance
 from client.members import Members
 from client.own_models import OwnScores, own_scores
+from client.paired_figures import figure_of
 from client.site import open_site
 from client.view import Views
-from client.worth_joining import enough_of_each, figure_of
+from client.worth_joining import enough_of_each
 from common.query import View
 from common.splits import FINAL
 from common.study import Study

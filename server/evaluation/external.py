@@ -2,11 +2,11 @@
 
 Three external hospitals and more make a total: the scheme `external` then stands beside the others, by the split
 `external`, which trains on the rows of `final` and so ends in the same coefficients. Fewer say their own figures in
-clear alone, of every model and class: AUC or Harrell's C with its error, calibration slope and intercept, from ten
-patients of each class on. For a time to an event the slope is Cox's coefficient of the linear predictor, the intercept
-log(observed / expected events) by the final baseline up to the last judged horizon (Crowson 2016,
-doi:10.1177/0962280213497434). One exchange. Mirrored by client/queries/external_figures.py; the hospital's gate notes
-the first look and refuses a second model.
+clear alone, of the study's first model: AUC (a class against the others) or Harrell's C with its error, calibration
+slope and intercept, from ten patients of each class on. For a time to an event the slope is Cox's coefficient of the
+linear predictor, the intercept log(observed / expected events) by the final baseline up to the last judged horizon
+(Crowson 2016, doi:10.1177/0962280213497434). One exchange. Mirrored by client/queries/external_figures.py; the
+hospital's gate notes the first look and refuses a second model.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ import numpy as np
 from common.query import Disclosed
 from common.splits import Label, external_labels_of
 from common.study import Study
-from common.whole_hospitals import EXTERNAL, asks_figures_alone
+from common.whole_hospitals import asks_figures_alone
 from server.evaluation.discrimination import NOT_ESTIMABLE, Discrimination, Estimate
 from server.evaluation.survival import MOST_HAZARD, Survival
 from server.federation import Federation
@@ -26,7 +26,7 @@ from server.federation import Federation
 
 @dataclass(frozen=True)
 class OwnFigures:
-    """One hospital's figures by one model, for one class where there are several: AUC or C; slope and intercept."""
+    """One hospital's figures, for one class where there are several: AUC or C; slope and intercept."""
 
     figure: Estimate
     calibration: tuple[float, float] | None
@@ -49,9 +49,10 @@ def judge_external(
     survival: Survival | None,
 ) -> External | None:
     """The external hospitals' figures; None where none is external."""
-    names, labels = study.validation.external, external_labels_of(study)
+    names = study.validation.external
     if not names:
         return None
+    labels = [label for label in external_labels_of(study) if not Label.read(label).model]
     figure = "C" if survival else "AUC"
     if not asks_figures_alone(study):
         found = {
@@ -66,10 +67,9 @@ def judge_external(
 
 
 def _baseline(survival: Survival) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The final models' cumulative hazards at the judged horizons."""
-    fits = survival.fits
-    hazards = fits.hazards[:, fits.splits.index(EXTERNAL)]
-    return {"months": list(fits.horizons)}, {"baseline": np.minimum(hazards, MOST_HAZARD)}
+    """The final model's cumulative hazard."""
+    curve = survival.curve
+    return {"months": list(curve.months)}, {"baseline": np.minimum(curve.hazards, MOST_HAZARD)}
 
 
 def _judged(
@@ -122,7 +122,6 @@ def notes_on_external(external: External | None) -> list[str]:
             _in_words(name, label, external.figure, own.figure)
             for name, labels in sorted(external.hospitals.items())
             for label, own in labels.items()
-            if not Label.read(label).model
         )
         said.append(f"Fewer than three external hospitals make no total; their own figures: {figures}.")
     return said

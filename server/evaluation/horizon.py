@@ -6,8 +6,9 @@ model comes from), AUC = Σ w_i w_j [p_i > p_j] / Σ w_i w_j over pairs of i wit
 between hospitals, bins settle all but those of one bin: that is the certificate. Brier score Σ w (p − y)²/n; observed
 over expected: the cumulative incidence of the cohort (Kaplan–Meier, or Aalen–Johansen with competing events), never a
 share of those who were not lost, over the mean predicted risk of everybody, lost or not. Calibration slope and
-intercept: weighted logistic regression, its limits widened by √(Σw²/Σw) for the weights. Rounds: 4 for the bins, 1, and
-those of the calibration. What leaves: see client/queries/horizon.py. AUC within its certificate; Brier and calibration
+intercept: weighted logistic regression, its limits widened by √(Σw²/Σw) for the weights; the decision curve's likewise
+(server/evaluation/usefulness.py on the weighted histogram). Rounds: 4 for the bins, 1, and those of the calibration.
+What leaves: see client/queries/horizon.py. AUC within its certificate; Brier and calibration
 exact.
 """
 
@@ -35,21 +36,34 @@ class Horizon:
         Its `events` are those that are known; `patients` are all, known or not.
     free
         By label, how many are known not to have had the event by the horizon.
+    spread
+        By label, by how much weights widen an interval.
     """
 
     weighing: Weighing
     discrimination: dict[str, Discrimination]
     calibration: dict[str, Calibration]
     free: dict[str, int]
+    spread: dict[str, float]
 
 
 def judge_horizon(
-    federation: Federation, view: str, labels: tuple[str, ...], weighing: Weighing | None
+    federation: Federation,
+    view: str,
+    labels: tuple[str, ...],
+    weighing: Weighing | None,
+    thresholds: Sequence[float],
 ) -> Horizon | None:
-    """Judge the held-out risks of every label; None for another outcome."""
+    """Judge the held-out risks of every label; None for another outcome.
+
+    Parameters
+    ----------
+    thresholds
+        Of the decision curve: edges of bins where enough patients lie between them.
+    """
     if weighing is None:
         return None
-    edges = choose_edges(federation, view, labels, np.array([]))
+    edges = choose_edges(federation, view, labels, np.array(thresholds))
     total = federation.ask(
         "horizon_predictions",
         view=view,
@@ -63,6 +77,7 @@ def judge_horizon(
         {label: _judged(label, k, total, edges[k], weighing.incidence) for k, label in enumerate(labels)},
         {label: _widened(calibration[label], _spread(total, k)) for k, label in enumerate(labels)},
         {label: round(float(total.sums["known"][k, 1])) for k, label in enumerate(labels)},
+        {label: _spread(total, k) for k, label in enumerate(labels)},
     )
 
 

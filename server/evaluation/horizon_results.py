@@ -1,19 +1,24 @@
 """How an event at a horizon was known and weighed, as results.json says it (docs/results.md describes every key)."""
 
+from dataclasses import asdict
 from typing import Any
 
 from common.months import SMALLEST_FOLLOWED
 from common.outcomes import HorizonOutcome
 from common.splits import APPARENT
+from server.evaluation.bootstrap import without_repeat
+from server.evaluation.horizon import Horizon
 from server.evaluation.survival_results import follow_up_of
+from server.evaluation.usefulness import decision_curve
 from server.methods.weighing import Weighing
 from server.small_cells import known_or_none
 from server.study_run import Finished
 
 FAR_APART = 2.0
 """Medians of follow-up of two hospitals, one over the other."""
+SHOWN_OF_BENEFIT = ("threshold", "model", "low", "high", "treat_all")
 LEFT_OUT = (
-    "Not worked out for an event at a horizon, since it has no form with weights here: decision curve, thresholds and "
+    "Not worked out for an event at a horizon, since it has no form with weights here: thresholds and "
     "classification, tests of models against each other, standard errors of coefficients, the audit of membership, "
     "columns that tell the outcome alone, recalibration and 'was it worth joining' in hospitals' own folders"
 )
@@ -41,7 +46,18 @@ def horizon_of(finished: Finished) -> dict[str, Any] | None:
             "truncated": [split for split in weighing.truncated if split in finished.splits],
         },
         "follow_up": follow_up_of(weighing.follow_up),
+        "decision_curves": _decision_curves(finished, found),
     }
+
+
+def _decision_curves(finished: Finished, found: Horizon) -> dict[str, list[dict[str, float]]]:
+    """By judged entry, the first repeat's: counts are weights here, and are not told."""
+    curves: dict[str, list[dict[str, float]]] = {}
+    for label, judged in found.discrimination.items():
+        points = decision_curve(judged, finished.study.evaluation.thresholds, found.spread[label])
+        shown = [{key: asdict(point)[key] for key in SHOWN_OF_BENEFIT} for point in points]
+        curves.setdefault(without_repeat(label), shown)
+    return curves
 
 
 def notes_on_horizon(finished: Finished) -> list[str]:

@@ -1,9 +1,9 @@
 """How a network's second head orders patients within hospitals: mirrored by client/queries/second_task.py.
 
 AUC of a binary second outcome, Harrell's C of a time to an event: Σ won / Σ all over the pairs of patients of one
-hospital; the standard error is √Σ spread / Σ all, with DeLong's variance of each hospital's AUC and, for C, the spread of
-the patients' own pairs. Exact; who orders how across hospitals is not asked. The study's outcome is judged in full, this
-one by order alone. What leaves: patients, events, pairs, as masked totals. Rounds: one.
+hospital; the standard error is √Σ spread / Σ all, with DeLong's variance of each hospital's AUC and, for C, the spread
+of the patients' own pairs. Exact; who orders how across hospitals is not asked. The study's outcome is judged in full,
+this one by order alone. What leaves: patients, events, pairs, as masked totals. Rounds: one.
 """
 
 from collections.abc import Mapping

@@ -18,15 +18,16 @@ from common.months import LAST_MONTH
 from common.outcomes import SurvivalOutcome
 from common.query import SMALLEST_CELL, SMALLEST_ROW_SET, Arrays, Total
 from common.room import Room
-from common.splits import FINAL, INNER, Label
+from common.splits import FINAL, INNER, Label, splits_of_scheme
 from common.study import Study
+from common.whole_hospitals import EXTERNAL
 from server.evaluation.concordance import overall_concordance
 from server.evaluation.discrimination import NOT_ESTIMABLE, Estimate
 from server.evaluation.edges import choose_edges
 from server.evaluation.follow_up import FollowUp, after, by, counting_curve, follow_up
 from server.evaluation.survival_cells import cells_of, of_equal_counts
 from server.evaluation.survival_groups import Groups, groups_of
-from server.evaluation.survival_horizons import AtHorizon, at_horizons
+from server.evaluation.survival_horizons import AtHorizon, at_horizons, risks_at
 from server.federation import Federation
 from server.methods.baseline import baseline_hazards
 from server.methods.risk_groups import cut_offs
@@ -55,6 +56,21 @@ class Fits:
     def arrays(self) -> dict[str, np.ndarray]:
         """As a question carries them."""
         return {"baseline": np.minimum(self.hazards, MOST_HAZARD), "cuts": self.cuts}
+
+    @property
+    def with_external(self) -> "Fits":
+        """The split `external` too, which trains on the rows of the final one: a question that names it unseals."""
+        final = self.splits.index(FINAL)
+        hazards, cuts = (np.concatenate([a, a[:, [final]]], axis=1) for a in (self.hazards, self.cuts))
+        return Fits(self.models, (*self.splits, EXTERNAL), self.horizons, hazards, cuts)
+
+
+@dataclass(frozen=True)
+class BaselineCurve:
+    """The first final model's cumulative hazard at the months that end a cell, the horizons among them."""
+
+    months: tuple[int, ...]
+    hazards: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,7 @@ class Survival:
     judged: dict[str, SurvivalJudged]
     fits: Fits
     table: Table
+    curve: BaselineCurve
 
 
 def judge_survival(
@@ -105,10 +122,11 @@ def judge_survival(
     edges = choose_edges(federation, view, labels, np.array([]))
     order, table = _order(federation, view, labels, found, edges)
     models = tuple(dict.fromkeys(Label.read(label).model for label in labels))
-    splits = tuple(split for split in federation.splits if INNER not in split)
+    splits = tuple(split for split in federation.splits if INNER not in split and split != EXTERNAL)
     fewest = min(room.fewest(study, split, training=True) for split in splits)
-    fits = _fitted(federation, view, splits, models, found, outcome.risk_groups, fewest // SMALLEST_ROW_SET)
-    risk = _risk(federation, view, labels, found, edges, fits)
+    fits, curve = _fitted(federation, view, splits, models, found, outcome.risk_groups, fewest // SMALLEST_ROW_SET)
+    judged = fits.with_external if EXTERNAL in {Label.read(label).scheme for label in labels} else fits
+    risk = _risk(federation, view, labels, found, edges, judged)
     final = splits.index(FINAL)
     return Survival(
         follow_up=found,
@@ -116,9 +134,10 @@ def judge_survival(
             model: {h: float(fits.hazards[m, final, k]) for k, h in enumerate(found.horizons)}
             for m, model in enumerate(models)
         },
-        judged={label: _judged(label, k, order, risk, found) for k, label in enumerate(labels)},
+        judged={label: _judged(label, k, order, risk, found, judged) for k, label in enumerate(labels)},
         fits=fits,
         table=table,
+        curve=curve,
     )
 
 
@@ -188,7 +207,7 @@ def _fitted(
     found: FollowUp,
     groups: int,
     cells: int,
-) -> Fits:
+) -> tuple[Fits, BaselineCurve]:
     """Baselines at the horizons and cut-offs of every model and split, from training rows.
 
     Parameters
@@ -198,9 +217,10 @@ def _fitted(
     """
     horizons = _asked_horizons(found)
     months = [m for m in _cells_with_events(found, cells - 1) if m <= horizons[-1]]
-    hazards = [baseline_hazards(federation, view, splits, model, months, horizons) for model in models]
+    hazards = np.array([baseline_hazards(federation, view, splits, model, months) for model in models])
     cuts = [cut_offs(federation, view, splits, model, groups) for model in models]
-    return Fits(models, splits, horizons, np.array(hazards), np.array(cuts))
+    fits = Fits(models, splits, horizons, hazards[:, :, [months.index(h) for h in horizons]], np.array(cuts))
+    return fits, BaselineCurve(tuple(months), hazards[0, splits.index(FINAL)])
 
 
 def _cells_with_events(found: FollowUp, between: int) -> list[int]:
@@ -227,32 +247,31 @@ def _risk(
     found: FollowUp,
     edges: np.ndarray,
     fits: Fits,
-) -> tuple[Total, tuple[int, ...]]:
-    """Risk groups and errors of every label, and the months of the groups' curves."""
+) -> tuple[Total, tuple[int, ...], np.ndarray]:
+    """Risk groups and errors of every label, the months of the groups' curves, and the edges of the score's bins."""
     grid, followed = counting_curve(found)
     exits = found.events + found.competing + found.censored
     padded = np.zeros(LAST_MONTH + 1)
     padded[np.array(found.months) - 1] = exits[:-1]
     padded[-1] = exits[-1]
     months = cells_of(padded, found.horizons, SMALLEST_CELL * (fits.cuts.shape[2] + 1))
+    kept = _thinned(edges, _bins_at_horizons(found, _cells(edges)))
     total = federation.ask(
         "survival_risk",
         view=view,
         rows="held_out",
         parameters=fits.parameters | {"schemes": list(labels), "months": list(months), "grid": grid},
-        arrays=fits.arrays
-        | {
-            "edges": _thinned(edges, _bins_at_horizons(found, _cells(edges))),
-            "followed": followed,
-        },
+        arrays=fits.arrays | {"edges": kept, "followed": followed},
     )
-    return total, months
+    return total, months, kept
 
 
 def _judged(
-    label: str, k: int, order: Total, risk: tuple[Total, tuple[int, ...]], found: FollowUp
+    label: str, k: int, order: Total, risk: tuple[Total, tuple[int, ...], np.ndarray], found: FollowUp, fits: Fits
 ) -> SurvivalJudged:
-    sums, (grouped, months) = order.sums, risk
+    sums, (grouped, months, edges), read = order.sums, risk, Label.read(label)
+    splits = [fits.splits.index(split) for split in splits_of_scheme(read.scheme, fits.splits)]
+    baseline = fits.hazards[fits.models.index(read.model), splits].mean(axis=0)
     events, exits = sums["events"][k], sums["exits"][k]
     won, pairs, spread = sums["within"][k][:3]
     overall, certified = overall_concordance(events, events, exits, sums["pairs"][k], sums["within"][k])
@@ -272,7 +291,9 @@ def _judged(
         overall=overall,
         certified=certified,
         uno=uno,
-        horizons=at_horizons(found.horizons, _of(sums, k), _of(grouped.sums, k), found.event_free),
+        horizons=at_horizons(
+            found.horizons, _of(sums, k), _of(grouped.sums, k), found.event_free, risks_at(edges[k], baseline)
+        ),
         groups=groups_of(months, _of(grouped.sums, k)),
     )
 

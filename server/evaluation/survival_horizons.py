@@ -13,6 +13,15 @@ MOST_GROUPS = 5
 
 
 @dataclass(frozen=True)
+class Benefit:
+    """Net true positives a patient at one threshold of the risk: by the model, and if everyone were acted upon."""
+
+    threshold: float
+    model: float
+    treat_all: float
+
+
+@dataclass(frozen=True)
 class AtHorizon:
     """What one label's predictions are worth at one horizon."""
 
@@ -26,14 +35,25 @@ class AtHorizon:
     observed: float
     expected: float
     curve: list[tuple[float, float, int]]
+    benefit: list[Benefit]
 
 
-def at_horizons(horizons: Sequence[int], order: Arrays, risk: Arrays, event_free: Curve) -> tuple[AtHorizon, ...]:
-    """One label's figures at every horizon."""
-    return tuple(_at(month, h, order, risk, event_free.at(month)) for h, month in enumerate(horizons))
+def at_horizons(
+    horizons: Sequence[int], order: Arrays, risk: Arrays, event_free: Curve, thresholds: np.ndarray
+) -> tuple[AtHorizon, ...]:
+    """One label's figures at every horizon.
+
+    Parameters
+    ----------
+    thresholds
+        Horizons × edges: the predicted risks at the right edges of the score's bins.
+    """
+    return tuple(
+        _at(month, h, order, risk, event_free.at(month), thresholds[h]) for h, month in enumerate(horizons)
+    )
 
 
-def _at(month: int, h: int, order: Arrays, risk: Arrays, free: float) -> AtHorizon:
+def _at(month: int, h: int, order: Arrays, risk: Arrays, free: float, thresholds: np.ndarray) -> AtHorizon:
     won, pairs = order["horizon_within"][h][:2]
     patients, predicted = risk["patients"][h], risk["predicted"][h]
     had, had_not = risk["had_it"][h], risk["had_it_not"][h]
@@ -53,7 +73,33 @@ def _at(month: int, h: int, order: Arrays, risk: Arrays, free: float) -> AtHoriz
         observed=float(had.sum() / (had.sum() + had_not.sum())),
         expected=float(predicted.sum() / n),
         curve=weighted_curve(patients, predicted, had, had_not),
+        benefit=net_benefit(thresholds, had, had_not),
     )
+
+
+def risks_at(edges: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    """The predicted risk at edges of 1/(1 + e^−η), by cumulative hazards at the horizons: horizons × edges."""
+    relative = edges / np.maximum(1.0 - edges, 1e-12)
+    risk: np.ndarray = 1.0 - np.exp(-baseline[:, None] * relative)
+    return risk
+
+
+def net_benefit(thresholds: np.ndarray, had: np.ndarray, had_not: np.ndarray) -> list[Benefit]:
+    """Σ w of those with the event in the bins above an edge, less the others' at its odds, as shares of Σ w.
+
+    Exact for whoever acts on scores above the edge. The threshold is the risk at the edge by the mean of the baselines
+    of the label's training sets; those of single folds differ a little.
+    """
+    n = float(had.sum() + had_not.sum())
+    found = []
+    for place in np.flatnonzero(np.diff(thresholds, append=2.0) > 0):  # edges that pad a row make no bin
+        threshold = float(thresholds[place])
+        if not 0 < threshold < 1 or n <= 0:
+            continue
+        odds = threshold / (1 - threshold)
+        model = float(had[place + 1 :].sum() - odds * had_not[place + 1 :].sum()) / n
+        found.append(Benefit(threshold, model, float(had.sum() - odds * had_not.sum()) / n))
+    return found
 
 
 Weighted = tuple[np.ndarray, np.ndarray]

@@ -148,6 +148,7 @@ def _horizon(repeats: Sequence[AtHorizon]) -> dict[str, Any]:
             {"predicted": predicted, "observed": observed, "patients": patients}
             for predicted, observed, patients in first.curve
         ],
+        "decision_curve": [asdict(point) for point in first.benefit],
     }
 
 

@@ -30,8 +30,14 @@ class Benefit:
     treat_all: float
 
 
-def decision_curve(found: Discrimination, thresholds: Sequence[float]) -> list[Benefit]:
-    """Net benefit at every threshold that is an edge of the histogram."""
+def decision_curve(found: Discrimination, thresholds: Sequence[float], spread: float = 1.0) -> list[Benefit]:
+    """Net benefit at every threshold that is an edge of the histogram.
+
+    Parameters
+    ----------
+    spread
+        By how much weights of the patients widen an interval.
+    """
     negative, positive = found.histogram
     n0, n1 = float(negative.sum()), float(positive.sum())
     patients = n0 + n1
@@ -45,7 +51,7 @@ def decision_curve(found: Discrimination, thresholds: Sequence[float]) -> list[B
         odds = threshold / (1 - threshold)
         a, b = true / patients, false / patients
         value = a - odds * b
-        error = float(np.sqrt((a * (1 - a) + odds**2 * b * (1 - b) + 2 * odds * a * b) / patients))
+        error = spread * float(np.sqrt((a * (1 - a) + odds**2 * b * (1 - b) + 2 * odds * a * b) / patients))
         curve.append(
             Benefit(
                 threshold=float(threshold),

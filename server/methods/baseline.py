@@ -22,13 +22,12 @@ def baseline_hazards(
     splits: Sequence[str],
     model: str,
     months: Sequence[int],
-    horizons: Sequence[int],
 ) -> np.ndarray:
-    """Cumulative hazards at the horizons, which are among the months: splits × horizons."""
+    """Cumulative hazards at the months that end a cell: splits × months."""
     asked = {"model": model, "months": list(months)}
     sums = federation.ask("baseline_hazard", view=view, splits=splits, parameters=asked).sums
     lengths = np.diff(np.concatenate([[0.0], in_days(months)]))
     exposure = sums["exposure"]
     rate = np.divide(sums["events"], exposure, out=np.zeros(exposure.shape), where=exposure > 0)
     hazards: np.ndarray = np.cumsum(rate * lengths, axis=1)
-    return hazards[:, [list(months).index(h) for h in horizons]]
+    return hazards

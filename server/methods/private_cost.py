@@ -13,11 +13,12 @@ from math import sqrt
 from scipy.stats import norm
 
 from common.errors import StudyStopped
-from common.privacy_plan import clip_of, noise_of_gradient
+from common.privacy_plan import clip_of, noise_of_gradient, times_of
 from common.splits import FINAL
 from common.study import Study
 
 USUAL_AUC = 0.75
+USUAL_STEPS = 5
 MOST_LOST = 0.06
 """Of AUC; beyond it the noise takes about a quarter of what the usual model has over chance, and more."""
 LARGEST_EPSILON = 20.0
@@ -49,6 +50,8 @@ def predicted_cost(study: Study, patients: int, columns: int) -> Cost:
     information = patients / 4
     shortened = max(1.0, sqrt(1 + columns) / clip_of(study, columns))
     sigma = noise_of_gradient(study, FINAL, columns) * shortened
+    if study.network is not None:  # many small steps: their noise averages out as if there were the usual few
+        sigma *= sqrt(min(1.0, USUAL_STEPS / times_of(study, "private_gradient")))
     sampling, noise = columns / information, columns * (sigma / information) ** 2
     return Cost(patients, columns, _auc(sampling), _auc(sampling + noise))
 

@@ -1,4 +1,4 @@
-"""A network by noisy gradient steps (DP-SGD with all patients in every step): mirrored by client/queries/private_gradient.py.
+"""A network by noisy gradient steps (DP-SGD, all patients in every step): see client/queries/private_gradient.py.
 
 v ← m v − (Σᵢ gᵢ + noise)/n + λ w, w ← w − η v: gᵢ is patient i's gradient of the log-likelihood, shortened to length C,
 n about the training patients, η, m, λ the study's learning_rate (with its schedule), momentum and weight_decay; all
@@ -29,7 +29,10 @@ def fit_network_privately(
     federation: Federation, study: Study, prepared: PrivatelyPrepared, patients: int, noise: bool
 ) -> np.ndarray:
     """Weights, splits × weights."""
-    from common.networks.build import first_weights, settings_of  # PyTorch is there only where a study has a network
+    from common.networks.build import (  # PyTorch is there only where a study has a network
+        first_weights,
+        settings_of,
+    )
 
     settings, splits = settings_of(study), federation.splits
     trained = np.array([patients_of(study, split, patients) for split in splits])[:, None]

@@ -4,7 +4,8 @@ Steps: missing share and variation (nothing is asked); a univariate test (server
 redundancy and mRMR among the survivors (server/methods/redundancy.py). All splits are asked about in one message, and a
 split's choice rests on the rows that it trains on. With more features than a cross-product may cover (N/3 − 1 columns
 of the smallest row set, and of the smallest hospital where hospitals are left out), screening comes first by itself.
-Clinical columns are never taken out; they count towards the width. Rounds: none to four. Exactness: see there.
+Clinical columns are never taken out; they count towards the width. A network is trained without products of columns:
+it takes any number, unless redundancy or mRMR compares them. Rounds: none to four. Exactness: see there.
 """
 
 from collections.abc import Sequence
@@ -143,13 +144,21 @@ class _Walk:
         in_total = most_columns(study, room, federation.splits, alone=False)
         # A study without this section is one whose author counted on all features: only what no gate allows cuts it.
         limit = self.allowed if study.selection else in_total
+        self.room = np.maximum(self.allowed - self.beside.sum(axis=1), 1)
         self.limit = np.maximum(limit - self.beside.sum(axis=1), 1)
+        if self._takes_any_width():
+            self.room = self.limit = np.full(len(federation.splits), max(1, int(features.sum())))
         self.test = screening_of(study.selection, study.outcome)
         self.steps: list[Step] = []
         self.notes: list[str] = []
         self.auc_certificate: float | None = None
         self.rho_certificate: float | None = None
         self.undecided = 0
+
+    def _takes_any_width(self) -> bool:
+        """A network asks for no products of columns, unless its features are compared with each other first."""
+        settings = self.settings
+        return self.study.model.kind == "network" and settings.redundancy is None and settings.mrmr is None
 
     def step(self, name: str, left: np.ndarray) -> None:
         """Go on with these features."""
@@ -176,7 +185,7 @@ class _Walk:
         screened = screen(self.federation, self.study, self.prepared, self.test)
         if not cut:
             return screened
-        room = np.maximum(self.allowed - self.beside.sum(axis=1), 1)
+        room = self.room
         keep = room if settings.keep is None else np.minimum(room, settings.keep)
         self._note_on_width(room, keep, too_many)
         if settings.p_value is not None:

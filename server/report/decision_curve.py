@@ -11,6 +11,7 @@ from server.report.curves import SHORT, style
 from server.report.drawing import FAINT, INK, SOFT, Drawing, Scale
 from server.report.numerals import significant
 from server.report.performance import schemes
+from server.report.survival import schemes as survival_schemes
 
 _WIDTH, _HEIGHT, _LEGEND_ROW = 560, 380, 18
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 550, 10, 330
@@ -20,13 +21,11 @@ _BELOW_NOTHING = 0.15
 
 def draw_decision_curve(results: Mapping[str, Any]) -> Markup | None:
     """Net benefit of the study's first model by scheme, of taking all for positive, and none; None without points."""
-    judged = (results.get("usefulness") or {"judged": {}})["judged"]
-    drawn = [s for s in schemes(results) if s in judged and judged[s]["decision_curve"]]
+    judged, share = _by_scheme(results)
+    drawn = [s for s in judged if judged[s]]
     if not drawn:
         return None
-    curves = {s: [(p["threshold"], p["model"]) for p in judged[s]["decision_curve"]] for s in drawn}
-    found = results["performance"][drawn[0]]
-    share = found["events"] / found["patients"]
+    curves = {s: [(p["threshold"], p["model"]) for p in judged[s]] for s in drawn}
     most = max(share, *(benefit for points in curves.values() for _, benefit in points), 0.01)
     told = "Net benefit against the threshold of the predicted risk. " + "; ".join(SHORT.get(s, s) for s in drawn)
     height = _HEIGHT + _LEGEND_ROW * (len(drawn) + 1) + 2
@@ -44,6 +43,25 @@ def draw_decision_curve(results: Mapping[str, Any]) -> Markup | None:
             drawing.mark(marker, a, b, colour, 3, hollow=scheme == APPARENT)
     _legend(drawing, drawn)
     return drawing.markup()
+
+
+def _by_scheme(results: Mapping[str, Any]) -> tuple[dict[str, list[Mapping[str, float]]], float]:
+    """The points of every curve, held-out schemes first, and the share with the outcome.
+
+    Of times, at the last judged horizon; weighted for those who were lost where there are such.
+    """
+    if survival := results.get("survival"):
+        found, months = survival["performance"][""], survival["follow_up"]["horizons_judged"]
+        at = {s: found[s]["horizons"][str(months[-1])] for s in survival_schemes(results)} if months else {}
+        first = next(iter(at.values()), {"observed": 0.0})
+        return {scheme: figures.get("decision_curve", []) for scheme, figures in at.items()}, first["observed"]
+    named = schemes(results)
+    if horizon := results.get("horizon"):
+        return {s: horizon["decision_curves"].get(s, []) for s in named}, horizon["incidence"]
+    judged = (results.get("usefulness") or {"judged": {}})["judged"]
+    there = [s for s in named if s in judged]
+    first = results["performance"][there[0]] if there else {"events": 0, "patients": 1}
+    return {s: judged[s]["decision_curve"] for s in there}, first["events"] / first["patients"]
 
 
 def _axes(drawing: Drawing, x: Scale, y: Scale, most: float) -> None:

@@ -176,7 +176,7 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "shown": model.SHOWN,
         "unused": model.unused(results, study),
         "penalty": model.penalty(results),
-        "network": network.section(results),
+        "network": network.section(study, results),
         "prepared": model.prepared(results, study),
         "imputation": model.imputation(results),
         "harmonisation": model.harmonisation(results, study),

@@ -6,8 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from common.networks.image_settings import ImageSettings
 from common.splits import FINAL
+from common.study import Study
 from server.report.drawing import BLUE, FAINT, GREY, ORANGE, SOFT, Drawing, Scale
+from server.report.network_findings import Findings, findings
 from server.report.numerals import fixed
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 330, 60, 545, 12, 260
@@ -37,18 +40,18 @@ class Section:
     least: int
     most: int
     figure: Markup | None
+    personal: bool
+    findings: Findings
 
 
-def section(results: Mapping[str, Any]) -> Section | None:
+def section(study: Study, results: Mapping[str, Any]) -> Section | None:
     """None where the model is no network."""
     found = results.get("network")
     if found is None:
         return None
     settings, trained = found["settings"], found["trained"].values()
-    layers = " → ".join(map(str, [found["inputs"], *settings["hidden"]]))
     return Section(
-        shape=f"{layers} → output ({settings['activation']}, {settings['normalisation']} normalisation, dropout "
-        f"{settings['dropout']:g})",
+        shape=_shape(found),
         weights=found["weights"],
         rounds=found["rounds"],
         asked=settings["rounds"],
@@ -58,7 +61,27 @@ def section(results: Mapping[str, Any]) -> Section | None:
         least=min(trained, default=0),
         most=max(trained, default=0),
         figure=draw_curves(found),
+        personal=settings["personal"] is not None,
+        findings=findings(study, found),
     )
+
+
+def _shape(found: Mapping[str, Any]) -> str:
+    """What the network is made of, in words."""
+    settings, heads = found["settings"], "two heads" if found["also"] else "output"
+    if settings["architecture"] == "mlp":
+        layers = " → ".join(map(str, [found["inputs"], *settings["hidden"]]))
+        return (
+            f"{layers} → {heads} ({settings['activation']}, {settings['normalisation']} normalisation, dropout "
+            f"{settings['dropout']:g})"
+        )
+    image = ImageSettings.model_validate(settings["image"] or {})
+    encoder = image.encoder if settings["architecture"] == "fusion" else settings["architecture"]
+    kind = {"cnn3d": "residual convolutions in three dimensions", "mil25d": "slices weighed by attention"}[encoder]
+    channels = " → ".join(map(str, image.channels))
+    if settings["architecture"] == "fusion":
+        return f"{kind} ({channels} channels) fused with {found['inputs']} columns, {heads},"
+    return f"{kind} ({channels} channels) → {heads},"
 
 
 def draw_curves(found: Mapping[str, Any]) -> Markup | None:

@@ -335,8 +335,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "external_figures": (
             "The external hospitals' own figures",
-            "In clear, from a sealed external hospital with ten or more patients of each kind: its own AUC with its "
-            "error, calibration slope and intercept, by the final model, once. From all others: nothing.",
+            "In clear, from a sealed external hospital with ten or more patients of each kind: its own AUC or C with "
+            "its error, calibration slope and intercept, by the final model, once. From all others: nothing.",
         ),
         "training_classes": (
             "Where to put the threshold",

@@ -10,8 +10,10 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from client.own_class_models import own_class_probabilities
 from client.own_models import best_strength, fit, in_span_of, own_scores, prepared
-from client.worth_joining import Worth, figure_of, in_words, paired_difference
+from client.paired_figures import figure_of, mean_difference, mean_figure, paired_difference
+from client.worth_joining import Worth, in_words
 from tests.hospitals_on_disk import study
 
 
@@ -114,6 +116,65 @@ def test_the_difference_of_two_concordances_has_about_the_error_of_the_jackknife
     without = [difference(everybody & (np.arange(len(rows)) != k)) for k in range(len(rows))]
     jackknife = np.sqrt((len(rows) - 1) * np.var(without))
     assert (found.high - found.value) / 1.959963984540054 == pytest.approx(jackknife, rel=0.05)
+
+
+def of_three_classes() -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Two columns, three classes, and probabilities by some model."""
+    rng = np.random.default_rng(12)
+    outcome = rng.integers(0, 3, 120).astype(float)
+    x = rng.normal(size=(120, 2)) + np.array([[0, 0], [1, 0], [0, 1.5]])[outcome.astype(int)]
+    fitted = LogisticRegression().fit(x[:, :1], outcome)
+    return x, outcome, pd.DataFrame(fitted.predict_proba(x[:, :1]))
+
+
+def test_of_several_classes_it_is_the_mean_auc_with_the_error_of_the_jackknife() -> None:
+    x, outcome, risks = of_three_classes()
+    others = pd.DataFrame(LogisticRegression().fit(x, outcome).predict_proba(x))
+    first, second = ([(r[c].to_numpy(), (outcome == c).astype(float)) for c in range(3)] for r in (others, risks))
+
+    def mean_auc(chosen: pd.DataFrame, kept: np.ndarray) -> float:
+        return float(roc_auc_score(outcome[kept], chosen[kept], multi_class="ovr"))
+
+    everybody = np.ones(120, dtype=bool)
+    found, difference = mean_figure(first), mean_difference(first, second)
+    assert found.value == pytest.approx(mean_auc(others, everybody), abs=1e-12)
+    assert difference.value == pytest.approx(mean_auc(others, everybody) - mean_auc(risks, everybody), abs=1e-12)
+    left = [np.arange(120) != k for k in range(120)]
+    one = np.array([mean_auc(others, kept) for kept in left])
+    apart = np.array([mean_auc(others, kept) - mean_auc(risks, kept) for kept in left])
+    assert found.standard_error == pytest.approx(np.sqrt(119 * one.var()), rel=0.03)
+    assert (difference.high - difference.value) / 1.96 == pytest.approx(np.sqrt(119 * apart.var()), rel=0.03)
+
+
+@pytest.mark.parametrize(("kind", "level"), [("multinomial", "b"), ("ordinal", "b"), ("ordinal", "c")])
+def test_the_own_model_of_classes_is_multinomial_ridge_regression(kind: str, level: str) -> None:
+    x, outcome, _ = of_three_classes()
+    chosen = study(
+        outcome={"kind": "multiclass", "column": "type"},
+        variables={"type": {"type": "category", "levels": ["a", "b", "c"]}},
+        model={"kind": kind, "penalty": "ridge", "strength": 2.0},
+    )
+    training = np.arange(120) % 3 > 0
+    found = own_class_probabilities(chosen, x, outcome, [(training, ~training), (~training, training)]).of(level)
+    scaled = (x - x[training].mean(axis=0)) / x[training].std(axis=0)
+    fitted = LogisticRegression(C=0.5, tol=1e-10, max_iter=1000).fit(scaled[training], outcome[training])
+    risks = fitted.predict_proba(scaled[~training])
+    expected = risks[:, 1] if kind == "multinomial" else risks[:, ["a", "b", "c"].index(level) :].sum(axis=1)
+    assert found[~training] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_class_that_the_training_patients_lack_is_not_expected() -> None:
+    x, outcome, _ = of_three_classes()
+    chosen = study(
+        outcome={"kind": "multiclass", "column": "type"},
+        variables={"type": {"type": "category", "levels": ["a", "b", "c"]}},
+        model={"kind": "multinomial", "penalty": "lasso", "strength": "cross-validated"},
+    )
+    training = outcome < 2
+    found = own_class_probabilities(chosen, x, outcome, [(training, ~training)])
+    assert found.penalty == "ridge, λ by cross-validation"
+    assert found.of("c")[~training].max() == 0
+    assert (found.of("a") + found.of("b"))[~training] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,12 @@ def test_only_patients_who_did_not_train_are_predicted_and_each_once(folder: Pat
         "\n", " "
     )
     pd.testing.assert_frame_equal(prospective(hospital).loc[before.index], before)
+    assert "4 of the predicted patients were here already when the lock was first used" in ran.output.replace(
+        "\n", " "
+    )
+    came = prospective(hospital)["came_later"]
+    assert came[list(first["id"])].tolist() == [0] * 4
+    assert came[list(later["id"])].tolist() == [1, 1]
 
 
 def test_a_patient_who_trained_under_another_id_is_refused(folder: Path) -> None:

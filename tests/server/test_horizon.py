@@ -20,6 +20,7 @@ from common.query import View
 from common.room import Room, Seat
 from common.study import Study
 from server.evaluation.horizon import Horizon, judge_horizon
+from server.evaluation.usefulness import decision_curve
 from server.methods.problems import Fits, Problem, fit_problems
 from server.methods.weighing import Weighing, weigh_followed
 from tests.server.horizon_tables import COLUMNS, horizon_study, weighted_auc, weights_by
@@ -32,6 +33,7 @@ DATA = {
     "rossi": (rossi, 10, ["fin", "age", "prio", "mar", "race"]),
 }
 LABELS = ("apparent", "kfold/0")
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def run_of(table: pd.DataFrame, months: int, columns: list[str]) -> Run:
     nothing = np.zeros(len(problems))
     fits = fit_problems(federation, federation.study, prepared.view, problems, nothing, nothing, len(columns))
     linear = View("linear", prepared.view, federation.splits, {}, {"beta": fits.beta[:, None, :]})
-    judged = judge_horizon(federation, federation.keep(linear), LABELS, weighing)
+    judged = judge_horizon(federation, federation.keep(linear), LABELS, weighing, THRESHOLDS)
     assert judged is not None
     return Run(table, months, columns, federation, weighing, fits, judged)
 
@@ -176,6 +178,22 @@ def test_brier_score_and_calibration_are_the_pooled_weighted_ones(run: Run) -> N
     assert (calibration.intercept[0], calibration.slope[0]) == pytest.approx(tuple(pooled.params), abs=1e-6)
     wider = np.sqrt((weight**2).sum() / weight.sum())
     assert calibration.slope[2] - calibration.slope[0] == pytest.approx(1.959964 * wider * pooled.bse[1], rel=1e-4)
+
+
+def test_net_benefit_is_that_of_all_patients_by_their_weights(run: Run) -> None:
+    """Σ w over those with the event above the threshold, less the others' at its odds; nobody is dropped."""
+    outcome, weight = run.known
+    risk = run.risk()
+    points = decision_curve(run.horizon.discrimination["apparent"], THRESHOLDS, run.horizon.spread["apparent"])
+    assert len(points) >= 3
+    for point in points:
+        above = risk > point.threshold
+        odds = point.threshold / (1 - point.threshold)
+        true, false = (weight[above & (outcome == had)].sum() / weight.sum() for had in (1, 0))
+        assert point.model == pytest.approx(true - odds * false, abs=1e-9)
+        everybody = weight[outcome == 1].sum() / weight.sum()
+        assert point.treat_all == pytest.approx(everybody - odds * (1 - everybody), abs=1e-9)
+        assert point.low < point.model < point.high
 
 
 def test_without_loss_before_the_horizon_it_is_plain_logistic_regression() -> None:

@@ -104,6 +104,22 @@ def test_the_incidence_is_kaplan_meiers_and_the_report_says_what_naive_shares_wo
     assert "too many hospitals' numbers" not in text.replace("&#39;", "'")
 
 
+def test_the_decision_curve_is_that_of_the_hospitals_own_files_weighted(
+    results: dict[str, Any], written: pd.DataFrame
+) -> None:
+    curves = results["horizon"]["decision_curves"]
+    assert {"apparent", "kfold", "leave_one_hospital_out", "kfold@clinical"} <= set(curves)
+    rows = written[(written["scheme"] == "kfold") & written["model"].isna()]
+    months, followed = (results["horizon"]["weights"][key] for key in ("months", "followed"))
+    outcome, weight = weights_by(rows, MONTHS, months, np.array(followed["final"]))
+    assert len(curves["kfold"]) >= 5
+    for point in curves["kfold"]:
+        above, odds = rows["score"] > point["threshold"], point["threshold"] / (1 - point["threshold"])
+        true, false = (weight[above & (outcome == had)].sum() / weight.sum() for had in (1, 0))
+        assert point["model"] == pytest.approx(true - odds * false, abs=1e-9)
+    assert "Decision curves" in render(results)
+
+
 def test_what_is_left_out_is_said_and_not_computed_unweighted(results: dict[str, Any], run: Path) -> None:
     for entry in ("usefulness", "membership", "bootstrap", "hospital_name", "survival", "external"):
         assert results[entry] is None

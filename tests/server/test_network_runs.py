@@ -121,12 +121,18 @@ def approved(tmp_path: Path, **changes: Any) -> tuple[Study, dict[str, Whereabou
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("further", [{}, {"personal": "head"}], ids=["one outcome", "two outcomes, own heads"])
 @pytest.mark.parametrize(
     "outcome", [{"kind": "binary", "column": "mvi"}, {"kind": "survival", "time": "days", "event": "died"}]
 )
-def test_a_network_passes_every_gate_and_asks_only_what_was_shown(tmp_path: Path, outcome: dict[str, str]) -> None:
-    variables = {"days": {"unit": "days"}} if outcome["kind"] == "survival" else {}
-    settings = {"hidden": [4], "rounds": 6, "early_stopping": {"patience": 2}, "learning_rate": 0.2}
+def test_a_network_passes_every_gate_and_asks_only_what_was_shown(
+    tmp_path: Path, outcome: dict[str, str], further: dict[str, Any]
+) -> None:
+    variables = {"days": {"unit": "days"}}
+    settings = {"hidden": [4], "rounds": 6, "early_stopping": {"patience": 2}, "learning_rate": 0.2} | further
+    if further:
+        both = [{"kind": "binary", "column": "mvi"}, {"kind": "survival", "time": "days", "event": "died"}]
+        settings["also"] = {"outcome": next(other for other in both if other != outcome)}
     asked, hospitals = approved(tmp_path, network=settings, outcome=outcome, variables=variables)
     found = run_between(asked, hospitals, tmp_path / "out")
     assert found["lost"] == []
@@ -153,4 +159,16 @@ def test_a_gate_refuses_too_little_work_and_too_many_rounds(
     validation = {"folds": 2, "leave_one_hospital_out": False}
     asked, hospitals = approved(tmp_path, network={"hidden": [4]} | settings, validation=validation)
     with pytest.raises(StudyStopped, match=said):
+        run_between(asked, hospitals, tmp_path / "out")
+
+
+def test_a_second_outcome_that_two_hospitals_know_is_not_trained_on(tmp_path: Path) -> None:
+    second = {"also": {"outcome": {"kind": "binary", "column": "died"}}}
+    validation = {"folds": 2, "leave_one_hospital_out": False}
+    asked, hospitals = approved(tmp_path, network={"hidden": [4], "rounds": 2} | second, validation=validation)
+    for name in ("alder", "birch"):
+        path = tmp_path / "hospitals" / name / "patients.csv"
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    with pytest.raises(StudyStopped, match="too few hospitals know the second outcome"):
         run_between(asked, hospitals, tmp_path / "out")

@@ -1,6 +1,7 @@
 """Two outcomes by one network: shared layers, a head and a loss each, judged within hospitals."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from common.errors import HospitalError, StudyError
 from common.networks import flat
-from common.networks.build import build, first_weights
+from common.networks.build import build, first_weights, own_layers
 from common.networks.heads import cox, loss_of
+from server.evaluation.attention import attention_of
 from server.evaluation.second_task import judge_second_task
 from tests.hospitals_on_disk import study
 from tests.server.network_tables import COLUMNS, equal_hospitals, network_tables, standardised, trained
 from tests.server.tables import Tables
+from tests.server.test_image_networks import imaged
 
 TIMES: dict[str, Any] = {"also": {"outcome": {"kind": "survival", "time": "days", "event": "died"}, "weight": 0.5}}
 
@@ -161,3 +164,24 @@ def test_a_study_without_a_second_outcome_is_not_asked_about_it() -> None:
 def test_second_outcomes_that_do_not_fit_are_said_with_their_cure(also: dict[str, Any], said: str) -> None:
     with pytest.raises(StudyError, match=said):
         study(predictors={"clinical": COLUMNS}, model={"kind": "network"}, network={"also": also})
+
+
+def test_a_fused_network_on_images_has_two_heads_and_explains_the_first() -> None:
+    second = {"outcome": {"kind": "binary", "column": "b_high"}}
+    federation, view, _ = imaged(36, {"architecture": "fusion", "rounds": 2, "also": second, "personal": "head"})
+    for name, members in federation.members.items():
+        known = members.cohort.columns | {"b_high": (members.cohort.columns["b"] > 0).astype(float)}
+        federation.members[name] = replace(members, cohort=replace(members.cohort, columns=known))
+    models = trained(federation, view)
+    assert models.networks is not None
+    judged = judge_second_task(federation, federation.study, models.scores)["apparent"]
+    assert judged.patients % 12 == 0, "a hospital with fewer than five of either kind takes no part"
+    heads = own_layers(federation.study, 3)
+    assert heads.sum() == 2 * (32 + 1), "two heads over 32 joined units"
+    own = federation.states["alder"].up_to("final@", 2)
+    assert own is not None
+    assert len(own) == heads.sum()
+    prepared: Any = SimpleNamespace(columns=tuple(COLUMNS))
+    seen = attention_of(federation, federation.study, prepared, models.scores, models.networks.columns[0, 0])
+    assert seen is not None
+    assert sum(seen.shares.values()) == pytest.approx(1, abs=1e-6)

@@ -163,6 +163,20 @@ def test_a_shrunken_fit_is_no_reason_to_call_hazards_not_proportional() -> None:
     assert shrunken.statistic == pytest.approx(full.statistic, abs=1.0)
 
 
+def test_the_sums_tell_the_month_of_an_event_and_not_its_day() -> None:
+    """Whose event comes first in a hospital the fit of the model looks at as well; how far apart they are, nobody."""
+    table, columns = planted(0.0, 2)
+    beta = np.array([0.2, 0.4])
+    moved = table.copy()
+    month = np.ceil(table["time"] / DAYS_A_MONTH)
+    rank = table.groupby(["hospital", month])["time"].rank(method="dense")
+    moved["time"] = (month - 1) * DAYS_A_MONTH + 1e-3 * rank
+    score, information = sums_of(table, columns, beta)
+    again, informed = sums_of(moved, columns, beta)
+    assert again == pytest.approx(score, abs=1e-9)
+    assert informed == pytest.approx(information, abs=1e-9)
+
+
 def test_columns_that_cannot_be_told_apart_are_not_tested() -> None:
     table, _ = planted(0.0, 1)
     table["same"] = 2 * table["a"]

@@ -1,5 +1,6 @@
 """A whole survival study over masked sums and the hospitals' gates: results, their document, own files, the report."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -215,6 +216,49 @@ def test_proportional_hazards_are_tested_in_totals_as_on_the_pooled_table(
     )
 
 
+@pytest.mark.parametrize("scheme", ["apparent", "kfold"])
+def test_net_benefit_at_a_horizon_is_that_of_the_hospitals_own_files(
+    results: dict[str, Any], written: pd.DataFrame, scheme: str
+) -> None:
+    """Above a threshold, the share that has the event by the horizon is Kaplan–Meier's (Vickers and others 2008)."""
+    rows = written[written["scheme"] == scheme]
+    points = results["survival"]["performance"][""][scheme]["horizons"]["36"]["decision_curve"]
+    assert len(points) >= 3
+    assert all(a["threshold"] < b["threshold"] for a, b in itertools.pairwise(points))
+    for point in points:
+        above = rows[rows["risk_at_36_months"] > point["threshold"]]
+        odds = point["threshold"] / (1 - point["threshold"])
+        curve = KaplanMeierFitter().fit(above["time"], above["event"])
+        event = 1 - curve.predict(36 * 30.4375)
+        expected = len(above) / len(rows) * (event - odds * (1 - event))
+        assert point["model"] == pytest.approx(expected, abs=0.025)
+        assert point["model"] > -0.01
+
+
+def test_every_hospital_recalibrates_its_own_risks_and_keeps_that(run: Path, written: pd.DataFrame) -> None:
+    judged = 0
+    for path in sorted(run.glob("sites/*/.hepafed/**/survival_recalibration.json")):
+        own = json.loads(path.read_text(encoding="utf-8"))["kfold/0"]
+        rows = written[(written["scheme"] == "kfold") & (written["hospital"] == path.relative_to(run).parts[1])]
+        assert (own["patients"], own["events"]) == (len(rows), rows["event"].sum())
+        slope = CoxPHFitter().fit(rows[["time", "event", "score"]], "time", "event").params_["score"]
+        assert own["slope"] == pytest.approx(slope, abs=1e-4)
+        if "36" not in own["horizons"]:
+            assert rows["recalibrated_at_36_months"].isna().all()
+            continue
+        judged += 1
+        at = own["horizons"]["36"]
+        curve = KaplanMeierFitter().fit(rows["time"], rows["event"])
+        assert at["observed"] == pytest.approx(1 - curve.predict(36 * 30.4375), abs=1e-9)
+        assert at["predicted"] == pytest.approx(rows["risk_at_36_months"].mean(), abs=1e-9)
+        assert rows["recalibrated_at_36_months"].mean() == pytest.approx(at["observed"], abs=1e-9)
+        steeper = np.log(-np.log(1 - rows["recalibrated_at_36_months"])) - np.log(
+            -np.log(1 - rows["risk_at_36_months"])
+        )
+        assert steeper.to_numpy() == pytest.approx(at["shift"], abs=1e-6)
+    assert judged >= 3
+
+
 def test_a_horizon_beyond_the_follow_up_is_said_not_judged(results: dict[str, Any]) -> None:
     assert results["survival"]["follow_up"]["horizons_judged"] == [12, 36]
     assert any(note.startswith("Not judged at 120 months") for note in results["notes"])
@@ -239,6 +283,7 @@ def test_the_report_shows_concordance_and_curves_and_no_auc_table(results: dict[
     assert "Log-rank within hospitals" in text
     assert "from date of surgery" in text
     assert "C leaving a hospital out" in text
+    assert "Decision curves of the model of all predictors at 36 months" in text
     assert "all predictors − nodes" in text
     assert "Test of proportional hazards" in text
     assert 'id="bootstrap"' in text

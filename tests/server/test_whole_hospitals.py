@@ -126,7 +126,7 @@ def test_one_external_hospital_says_its_own_figures_alone(results: dict[str, Any
     expected = roc_auc_score(own["mvi"], risk(fit(pooled[pooled["hospital"] != "ginkgo"]), own))
     assert "external" not in results["performance"]
     assert results["external"]["judged_together"] is False
-    assert results["external"]["hospitals"]["ginkgo"]["auc"]["value"] == pytest.approx(expected, abs=5.1e-4)
+    assert results["external"]["hospitals"]["ginkgo"]["judged"]["external"]["figure"]["value"] == pytest.approx(expected, abs=5.1e-4)
     asked = [query for query in results["exchanges"]["asked"] if query["query"] == "external_figures"]
     assert [query["sums"] for query in asked] == [{}]
 
@@ -194,4 +194,4 @@ def test_every_gate_lets_a_study_with_groups_and_a_sealed_hospital_pass(
     results = run_between(chosen, approve_everywhere(chosen, find_hospitals(sites)), tmp_path / "out")
     assert results["protection"]["gate"] is True
     assert sorted(results["performance"]) == ["apparent", "leave_group_out"]
-    assert results["external"]["hospitals"]["ginkgo"]["auc"]["value"] > 0.5
+    assert results["external"]["hospitals"]["ginkgo"]["judged"]["external"]["figure"]["value"] > 0.5

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from client.connection import Connection
+from client.daemon import CONTACT
+from common.certificates import read_certificate
 from tests.system.commands import Consortium, consortium, hepafed, left_behind
 from tests.system.running import STUDY, after_exchanges, until, without_transport
 
@@ -56,16 +59,32 @@ def test_a_study_is_stopped_and_resumed_and_ends_as_one_that_nobody_touched(runn
 def test_every_hospital_sees_what_left_it_and_a_changed_entry_would_show(running: Consortium) -> None:
     for folder in running.hospitals.values():
         assert "none edited, removed or moved" in hepafed("site", "ledger", folder, "--verify")
-        assert "logistic" in hepafed("site", "ledger", folder)
-        assert "the coordinator last answered" in hepafed("site", "status", folder)
-        assert "Nothing is broken" in hepafed("site", "doctor", folder)
+    assert "logistic" in hepafed("site", "ledger", folder)
+    assert "the coordinator last answered" in hepafed("site", "status", folder)
+    assert "Nothing is broken" in hepafed("site", "doctor", folder)
+
+
+def test_certificates_are_renewed_while_everything_runs(running: Consortium) -> None:
+    name, folder = next(iter(running.hospitals.items()))
+    connection = Connection(folder / ".hepafed")
+    gateway = running.coordinator / "pki" / "gateway.crt"
+    before = read_certificate(connection.certificate).serial_number, read_certificate(gateway).serial_number
+    assert f"{name}'s certificate is good until" in hepafed("site", "renew", folder)
+    assert "good until" in hepafed("coordinator", "renew", running.coordinator)
+    after = read_certificate(connection.certificate).serial_number, read_certificate(gateway).serial_number
+    assert not set(before) & set(after)
+    contact = folder / ".hepafed" / CONTACT
+    was = contact.stat().st_mtime_ns
+    until(lambda: contact.stat().st_mtime_ns > was, 60, "the daemon goes on with the new certificate")
+    assert "Nothing is broken" in hepafed("site", "doctor", folder)
 
 
 def test_a_study_that_was_changed_by_a_byte_is_answered_by_nobody(running: Consortium) -> None:
     changed = running.folder / "changed.yaml"
     changed.write_text(running.study.read_text(encoding="utf-8").replace("seed: 7", "seed: 8"), encoding="utf-8")
     said = hepafed("run", changed, "--coordinator", running.coordinator, code=2)
-    assert "refused_study_not_approved" in said
+    assert "0 of 4 hospitals can take part" in said
+    assert "of this name that the hospital approved" in said
 
 
 def test_a_hospital_that_revokes_stops_the_study_at_its_next_question(running: Consortium) -> None:

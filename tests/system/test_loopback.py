@@ -1,5 +1,7 @@
 """A federation of real processes computes what a simulation computes, whatever dies on the way."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,6 +32,7 @@ from tests.system.running import (
 pytestmark = pytest.mark.slow
 
 VICTIM = "north"
+CUT_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +107,29 @@ def test_a_run_survives_every_death(running: Loopback, hospitals: Path, expected
     assert len(run.launches.numbers) >= 2, "the coordinator's own process died, so Flower saw two runs at least"
 
 
-def test_a_hospital_that_stays_away_is_reported_and_dropped(running: Loopback, hospitals: Path) -> None:
+def test_a_network_that_is_cut_for_a_minute_changes_no_result(
+    running: Loopback, hospitals: Path, expected: dict[str, object]
+) -> None:
+    """Nothing passes the gateway, and one hospital's own connection is broken beside."""
+    run = begin(running, hospitals / "study.yaml")
+    after_exchanges(run, 3)
+    cut = [process_of(running.consortium, "gateway"), process_of(own(running, VICTIM), "forwarder")]
+    for process in cut:
+        os.kill(process, signal.SIGSTOP)
+    before = run.exchanges()
+    try:
+        time.sleep(CUT_SECONDS)
+    finally:
+        for process in cut:
+            os.kill(process, signal.SIGCONT)
+    assert run.exchanges() <= before + 1, "one exchange may have been whole already"
+    finish(running, run, Silence())
+    assert without_transport(running.out / "results.json") == expected
+
+
+def test_a_hospital_that_stays_away_is_reported_and_dropped_and_a_death_after_that_changes_nothing(
+    running: Loopback, hospitals: Path
+) -> None:
     study = hospitals.parent / "impatient.yaml"
     study.write_text((STUDY % "0.5").replace("small-demo", "impatient"), encoding="utf-8")
     run = begin(running, study)
@@ -112,13 +137,21 @@ def test_a_hospital_that_stays_away_is_reported_and_dropped(running: Loopback, h
     running.sites[VICTIM].kill()
     running.sites[VICTIM].wait()
     try:
+        dropped = f"starts again without {VICTIM}"
+        until(
+            lambda: any(dropped in str(event.get("text")) for event in run.events()),
+            240,
+            "the hospital is dropped",
+        )
+        after_exchanges(run, run.exchanges() + 2)
+        kill_app(running.consortium)
         finish(running, run, Silence())
     finally:
         running.sites[VICTIM] = start_site(running.folders[VICTIM], own(running, VICTIM))
     found = without_transport(running.out / "results.json")
     assert [(lost["hospital"], lost["code"]) for lost in found["lost"]] == [(VICTIM, "no_answer")]
-    notices = [event["text"] for event in run.events() if event["event"] == "notice"]
-    assert any(VICTIM in text and "starts again without" in text for text in notices), notices
+    assert found["sites"][VICTIM]["in_final_roster"] is False, "what it said at the roll call is still reported"
+    assert len(run.launches.numbers) >= 2, "the run's process was killed"
     until(lambda: process_of(own(running, VICTIM), "supernode"), 60, "the hospital is back")
 
 
