@@ -30,7 +30,7 @@ from server.evaluation.second_task import with_second_task
 from server.evaluation.subgroups import Group, judge_subgroups
 from server.evaluation.survival import Survival, SurvivalJudged, judge_survival
 from server.evaluation.survival_between import SurvivalBetween, judge_between
-from server.evaluation.use import Released, Use, judge_use
+from server.evaluation.use import Use, judge_use, released_models
 from server.federation import Asked, FlowerFederation
 from server.hospitals import Hospitals
 from server.methods.combat import rounds_of
@@ -201,7 +201,7 @@ def _conduct(
     drawn = draw_hospitals(federation, study, scores, discrimination)
     subgroups = () if survival else judge_subgroups(federation, study, room, scores, labels)
     external = judge_external(federation, study, scores, discrimination, survival)
-    released = _released(study, models)
+    released = released_models(study, models)
     use = judge_use(federation, study, prepared, scores, outer, discrimination, released)
     between = judge_between(federation, study, room, prepared, scores, survival, released)
     progress.phase("hospitals' own copies", 1)
@@ -262,18 +262,6 @@ def _write_own(
             f"{lost.hospital} could not write its own copies ({query}: {lost.code.value}); its own log says why"
         ]
     return []
-
-
-def _released(study: Study, models: Models) -> dict[str, Released]:
-    """Every model as fitted to all patients, with its log-likelihood where no penalty or weights stand in its way."""
-    plain = study.model.penalty == "none" and study.outcome.kind != "horizon"
-    return {
-        name: Released(
-            model.fitted.standardised[0] if model.fitted else None,
-            float(model.fitted.optimum.likelihood[0]) if model.fitted and plain else None,
-        )
-        for name, model in models.by_name.items()
-    }
 
 
 def _gaps_to_keep(study: Study, counted: Counted) -> frozenset[str]:

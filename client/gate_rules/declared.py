@@ -273,6 +273,7 @@ DECLARED: Mapping[str, Declared] = {
     "survival_counts": Declared(),
     "censoring": Declared(),
     "horizon_predictions": Declared(one_view=True, known=_outcome_known),
+    "paired_at_horizon": Declared(one_view=True, known=_outcome_known),
     "survival_order": Declared(one_view=True),
     "training_risk": Declared(times=lambda study: 4 * len(study.models()), one_view=True),
     "baseline_hazard": Declared(times=lambda study: len(study.models()), one_view=True),

@@ -73,6 +73,8 @@ def _comparing(study: Study) -> list[str]:
     if study.outcome.kind not in ("survival", "horizon"):
         asked += ["training_classes", "threshold_classes"]
         asked += ["paired_predictions", "placement_products"] if study.compare else []
+    if study.outcome.kind == "horizon":
+        asked += ["paired_at_horizon"] if study.compare else []
     if study.outcome.kind == "survival":
         asked += ["paired_concordance"] if study.compare else []
         asked += ["proportional_hazards"] if study.model.kind == "cox" else []

@@ -18,6 +18,7 @@ from client.queries import (  # noqa: F401  (importing a module declares its que
     follow_up,
     habitats,
     horizon,
+    horizon_comparison,
     hospital_effect,
     logistic,
     lone_columns,

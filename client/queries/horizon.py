@@ -119,8 +119,8 @@ def _pairs(
     Of the pairs: won; all; won by the bins alone; of one bin; won among these. Variance: DeLong's, weights as known.
     """
     w, v = weight[case], weight[control]
-    below = _share_below(risk[control], v, risk[case])
-    above = v.sum() and _share_below(-risk[case], w, -risk[control])
+    below = share_below(risk[control], v, risk[case])
+    above = v.sum() and share_below(-risk[case], w, -risk[control])
     won, pairs = float(w @ below), float(w.sum() * v.sum())
     if not pairs:
         return np.zeros(5), 0.0
@@ -131,7 +131,7 @@ def _pairs(
     return np.array([won, pairs, sure, float(cases @ controls), won - sure]), variance
 
 
-def _share_below(values: np.ndarray, weights: np.ndarray, at: np.ndarray) -> np.ndarray:
+def share_below(values: np.ndarray, weights: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The weight of the values below each point, half of it where they are equal."""
     order = np.argsort(values, kind="stable")
     reached = np.concatenate([[0.0], np.cumsum(weights[order])])

@@ -19,9 +19,12 @@ import numpy as np
 
 from common.query import Arrays, Total
 from server.evaluation.calibration import Calibration, calibrate
+from server.evaluation.comparison import Pair
 from server.evaluation.discrimination import NORMAL_95, NOT_ESTIMABLE, Discrimination, Estimate, roc_points
 from server.evaluation.edges import choose_edges
+from server.evaluation.horizon_comparison import ComparedAtHorizon, compare_at_horizon
 from server.evaluation.survival_horizons import weighted_auc, weighted_curve
+from server.evaluation.use import pairs_of
 from server.federation import Federation
 from server.methods.weighing import Weighing
 
@@ -45,6 +48,7 @@ class Horizon:
     calibration: dict[str, Calibration]
     free: dict[str, int]
     spread: dict[str, float]
+    compared: dict[Pair, ComparedAtHorizon]
 
 
 def judge_horizon(
@@ -78,6 +82,7 @@ def judge_horizon(
         {label: _widened(calibration[label], _spread(total, k)) for k, label in enumerate(labels)},
         {label: round(float(total.sums["known"][k, 1])) for k, label in enumerate(labels)},
         {label: _spread(total, k) for k, label in enumerate(labels)},
+        compare_at_horizon(federation, view, pairs_of(labels)),
     )
 
 

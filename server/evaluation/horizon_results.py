@@ -5,10 +5,12 @@ from typing import Any
 
 from common.months import SMALLEST_FOLLOWED
 from common.outcomes import HorizonOutcome
-from common.splits import APPARENT
+from common.splits import APPARENT, Label
 from server.evaluation.bootstrap import without_repeat
 from server.evaluation.horizon import Horizon
+from server.evaluation.horizon_comparison import ComparedAtHorizon
 from server.evaluation.survival_results import follow_up_of
+from server.evaluation.use_results import tested_of
 from server.evaluation.usefulness import decision_curve
 from server.methods.weighing import Weighing
 from server.small_cells import known_or_none
@@ -19,7 +21,7 @@ FAR_APART = 2.0
 SHOWN_OF_BENEFIT = ("threshold", "model", "low", "high", "treat_all")
 LEFT_OUT = (
     "Not worked out for an event at a horizon, since it has no form with weights here: thresholds and "
-    "classification, tests of models against each other, standard errors of coefficients, the audit of membership, "
+    "classification, standard errors of coefficients, the audit of membership, "
     "columns that tell the outcome alone, recalibration and 'was it worth joining' in hospitals' own folders"
 )
 
@@ -47,7 +49,26 @@ def horizon_of(finished: Finished) -> dict[str, Any] | None:
         },
         "follow_up": follow_up_of(weighing.follow_up),
         "decision_curves": _decision_curves(finished, found),
+        "comparisons": _comparisons(found),
     }
+
+
+def _comparisons(found: Horizon) -> list[dict[str, Any]]:
+    """One entry for every two models by the same scheme; repeats are averaged."""
+    entries: dict[tuple[str, str, str], list[ComparedAtHorizon]] = {}
+    for (first, second), compared in found.compared.items():
+        a, b = Label.read(first), Label.read(second)
+        entries.setdefault((a.scheme.partition("/")[0], a.model, b.model), []).append(compared)
+    return [
+        {
+            "scheme": scheme,
+            "first": first,
+            "second": second,
+            "within_sites": tested_of([c.within_sites for c in repeats]),
+            "discrimination_improvement": tested_of([c.discrimination_improvement for c in repeats]),
+        }
+        for (scheme, first, second), repeats in entries.items()
+    ]
 
 
 def _decision_curves(finished: Finished, found: Horizon) -> dict[str, list[dict[str, float]]]:

@@ -13,6 +13,7 @@ from server.evaluation.discrimination import Discrimination
 from server.evaluation.operating import OperatingPoint, judge_thresholds
 from server.evaluation.parts import Part, share_parts
 from server.federation import Federation
+from server.methods.models import Models
 from server.methods.pipeline import Prepared
 
 
@@ -30,6 +31,18 @@ class Released:
 
     coefficients: np.ndarray | None
     likelihood: float | None = None
+
+
+def released_models(study: Study, models: Models) -> dict[str, Released]:
+    """Every model as fitted to all patients, with its log-likelihood where no penalty or weights stand in its way."""
+    plain = study.model.penalty == "none" and study.outcome.kind != "horizon"
+    return {
+        name: Released(
+            model.fitted.standardised[0] if model.fitted else None,
+            float(model.fitted.optimum.likelihood[0]) if model.fitted and plain else None,
+        )
+        for name, model in models.by_name.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from server.report.numerals import fixed, significant, whole
+from server.report import words
+from server.report.curves import SHORT
+from server.report.numerals import fixed, interval, significant, whole
 from server.report.survival_figures import draw_cohort
+from server.report.use import FIRST, p_value
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Section:
     competing: bool
     followed: str
     largest: str
+    compared: tuple[tuple[str, ...], ...]
     cohort: Markup
     landmark: str
     time_zero: str
@@ -54,10 +58,20 @@ def section(results: Mapping[str, Any]) -> Section | None:
         competing=follow_up["cumulative_incidence"] is not None,
         followed="not reached" if median is None else f"{significant(median)} months",
         largest=fixed(found["weights"]["largest"], 2),
+        compared=tuple(_compared(entry) for entry in found["comparisons"]),
         cohort=draw_cohort(follow_up),
         landmark=f"{found['landmark_days']:g}" if found["landmark_days"] else "",
         time_zero=found["time_zero"] or "",
     )
+
+
+def _compared(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Scheme, models, and both differences with their p-values."""
+    cells = [SHORT.get(found["scheme"]) or words.scheme(found["scheme"])[0]]
+    cells.append(f"{found['second'] or FIRST} − {found['first'] or FIRST}")
+    for test in (found["within_sites"], found["discrimination_improvement"]):
+        cells += [interval(test), "–" if test["p_value"] is None else p_value(test["p_value"])]
+    return tuple(cells)
 
 
 def _percent(share: float) -> str:

@@ -386,6 +386,12 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "within-hospital AUC. In clear, only with ten or more known of each kind: the hospital's own AUC with its "
             "error, calibration slope and intercept.",
         ),
+        "paired_at_horizon": (
+            "Models side by side at the horizon",
+            "For every two models, patients weighted for those who were lost: the hospital's part of both "
+            "within-hospital AUCs and of the error of their difference; for patients with and without the event, sums "
+            "of weights and of the difference of the two predicted risks.",
+        ),
         "survival_order": (
             "C, AUC at horizons",
             "As sums: patients with and without the event in a coarse table of time by score and, at each horizon, "

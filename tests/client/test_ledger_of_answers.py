@@ -114,7 +114,8 @@ def test_a_hospital_whose_store_does_not_open_says_so_in_a_code(hospital: Wherea
 def test_an_altered_end_of_the_ledger_stops_every_answer(hospital: Whereabouts) -> None:
     respond(hospital, ROLL_CALL)
     own = OwnFolder(hospital.own_folder)
-    own.identity.unlink()
-    Identity.open(own)
+    another = OwnFolder(hospital.own_folder.with_name("another"), str(own.key_file))
+    Identity.open(another)
+    own.identity.write_bytes(another.identity.read_bytes())
     answer = wire.answer_from_bytes(respond(hospital, ROLL_CALL).packed)
     assert (answer.disclosed.code, answer.disclosed.patients) == (Code.STORE_SEALED, None)

@@ -120,6 +120,39 @@ def test_the_decision_curve_is_that_of_the_hospitals_own_files_weighted(
     assert "Decision curves" in render(results)
 
 
+def test_models_are_compared_by_weighted_pairs_of_the_hospitals_own_files(
+    results: dict[str, Any], written: pd.DataFrame
+) -> None:
+    rows = written[written["scheme"] == "kfold"].copy()
+    months, followed = (results["horizon"]["weights"][key] for key in ("months", "followed"))
+    rows["y"], rows["w"] = weights_by(rows, MONTHS, months, np.array(followed["final"]))
+    sides = [rows[rows["model"] == "clinical"].set_index("id"), rows[rows["model"].isna()].set_index("id")]
+    first, second = sides[0], sides[1].loc[sides[0].index]
+    found = next(entry for entry in results["horizon"]["comparisons"] if entry["scheme"] == "kfold")
+    assert (found["first"], found["second"]) == ("clinical", "")
+    parts, left = [], []
+    for hospital in first["hospital"].unique():
+        own = first[(first["hospital"] == hospital) & (first["w"] > 0)]
+        pairs = np.outer(own["w"] * own["y"], own["w"] * (1 - own["y"]))
+        scores = own["score"].to_numpy(), second.loc[own.index, "score"].to_numpy()
+        a, b = (pairs * (0.5 + 0.5 * np.sign(np.subtract.outer(s, s))) for s in scores)
+        parts.append(((b - a).sum(), pairs.sum()))
+        left += list(zip((b - a).sum(0) + (b - a).sum(1), pairs.sum(0) + pairs.sum(1), strict=True))
+    won, counted = np.array(parts).sum(axis=0)
+    assert found["within_sites"]["value"] == pytest.approx(won / counted, abs=1e-9)
+    without = np.array([(won - x) / (counted - n) for x, n in left])
+    jackknife = np.sqrt((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
+    assert found["within_sites"]["standard_error"] == pytest.approx(jackknife, rel=0.1)
+    apart, known = second["score"] - first["score"], first["w"] > 0
+    event, other = (
+        np.average(apart[known & (first["y"] == y)], weights=first["w"][known & (first["y"] == y)]) for y in (1, 0)
+    )
+    improvement = found["discrimination_improvement"]
+    assert improvement["value"] == pytest.approx(event - other, abs=1e-9)
+    assert improvement["low"] < improvement["value"] < improvement["high"]
+    assert 'id="pairs-at-horizon"' in render(results)
+
+
 def test_what_is_left_out_is_said_and_not_computed_unweighted(results: dict[str, Any], run: Path) -> None:
     for entry in ("usefulness", "membership", "bootstrap", "hospital_name", "survival", "external"):
         assert results[entry] is None

@@ -138,6 +138,7 @@ def test_every_path_of_the_superlink_but_fleet_is_shut_to_a_hospital(
             assert asking.request(method, path, headers=node_key(oak)).status_code in (403, 404), path
     with Control(coordinator.superlink_port) as control:  # the same from this machine is served
         assert control.nodes()
+        assert control.status(5) == "finished", "a run that the SuperLink does not know is no reason to wait"
 
 
 def test_the_superlink_listens_on_the_loopback_address_alone(coordinator: Coordinator) -> None:
