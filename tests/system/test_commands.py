@@ -87,7 +87,7 @@ def test_a_study_that_was_changed_by_a_byte_is_answered_by_nobody(running: Conso
     assert "of this name that the hospital approved" in said
 
 
-def test_a_hospital_that_revokes_stops_the_study_at_its_next_question(running: Consortium) -> None:
+def test_a_hospital_that_has_revoked_takes_no_part_and_the_coordinator_is_told(running: Consortium) -> None:
     name, folder = next(iter(running.hospitals.items()))
     assert "Revoked" in hepafed("site", "revoke", "small-demo", folder)
     said = hepafed("run", running.study, "--coordinator", running.coordinator, "--hospital", name, code=None)
