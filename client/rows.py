@@ -148,16 +148,18 @@ class Rows:
         names = [str(name) for name in self.views.chain(self._view())[-1].parameters["columns"]]
         check_covariates(self.study, names, covariates, smooth)
 
-    def refuse_weights_on_few_patients(self, weights: np.ndarray) -> None:
-        """Refuse weights that single out patients: effective size (Σw)²/Σw² below the hospital's floor."""
+    def rests_on_few_patients(self, weights: np.ndarray) -> bool:
+        """Whether weights single out patients: effective size (Σw)²/Σw² below the hospital's floor."""
         if not len(weights) or not self.site.smallest_effective_size:
-            return
-        squares = float((weights**2).sum())
-        effective = float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
-        if effective < self.site.smallest_effective_size:
+            return False
+        return effective_size(weights) < self.site.smallest_effective_size
+
+    def refuse_weights_on_few_patients(self, weights: np.ndarray) -> None:
+        """Refuse weights that single out patients."""
+        if self.rests_on_few_patients(weights):
             raise HospitalError(
                 Code.BAD_PARAMETERS,
-                f"query {self.query.name!r}: its weights rest on {effective:.1f} patients, "
+                f"query {self.query.name!r}: its weights rest on {effective_size(weights):.1f} patients, "
                 f"this hospital asks for {self.site.smallest_effective_size}",
             )
 
@@ -203,3 +205,9 @@ class Rows:
         if self.query.view is None:
             raise HospitalError(Code.BAD_PARAMETERS, f"the query {self.query.name!r} needs a view")
         return self.query.view
+
+
+def effective_size(weights: np.ndarray) -> float:
+    """(Σw)²/Σw²: how many patients weights rest on."""
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0

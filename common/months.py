@@ -6,6 +6,8 @@ import numpy as np
 
 DAYS_A_MONTH = 30.4375
 LAST_MONTH = 240
+MONTHS_A_QUARTER = 3
+"""Cells of a baseline hazard end at the study's horizons and at quarters of a year: nobody chooses them by who left."""
 SMALLEST_FOLLOWED = 0.05
 """Of the curve of being followed: nobody stands for more than twenty patients."""
 

@@ -28,6 +28,10 @@ def check_bins(rows: Rows, asked: Any, room: Room) -> None:
             largest = float(np.max(counts.sum(axis=0), initial=0.0))
             if largest > room.patients:
                 raise _refused(rows, f"{split}: ranks among {largest:g} patients, there are {room.patients}")
+    elif name == "survival_bootstrap":
+        for scheme, exits in zip(asked.schemes, asked.exits, strict=True):
+            if exits.sum() > room.patients:
+                raise _refused(rows, f"{scheme}: {exits.sum():g} patients in the table, there are {room.patients}")
 
 
 def _few(rows: Rows, bins: int, allowed: int) -> None:

@@ -92,8 +92,8 @@ def _widest_problem(rows: Rows, asked: Any, k: int) -> int:
 
 
 def _all_columns(_: Rows, asked: Any, k: int) -> int:
-    """Columns of the widest problem of a split, all of whose second derivatives are asked."""
-    return max(len(asked.columns[j]) for j, of in enumerate(asked.of) if of == k)
+    """Columns between which second derivatives of a split are asked, in one problem or in several."""
+    return len(set[int]().union(*(asked.columns[j] for j, of in enumerate(asked.of) if of == k)))
 
 
 def _changed_features(rows: Rows, _: Parameters, k: int) -> int:

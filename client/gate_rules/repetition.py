@@ -9,6 +9,7 @@ from client.gate_rules.grids import check_grid
 from client.gate_rules.memory import Earlier
 from client.rows import Rows
 from common.errors import Code, HospitalError
+from common.privacy_plan import is_private
 from common.query import Query, View
 from common.study import Study
 
@@ -16,6 +17,9 @@ HAIR = 1e-6
 """Of a number's size, or of 1: what no longer is another question but the same one, shifted."""
 MOST_NEAR = 4
 """The last steps of Newton's method come this close, once as a rule; rounding may spoil a step that is then halved."""
+
+PRODUCTS_OF_ALL = ("cox_curvature", "proportional_hazards")
+"""Queries that answer second derivatives of every problem."""
 
 STEPS: dict[str, Callable[[Study], int]] = {
     "columns": lambda _: 3,
@@ -89,7 +93,10 @@ def check_repetition(
         raise _many(query, f"it was asked about {min(again)} before; a split is asked about once")
     if declared.vectors:
         _check_vectors(query, same, third)
+        _check_products(rows, query, same, third)
     check_grid(query, same, smallest)
+    if query.name == "baseline_hazard":
+        _check_baseline(query, same)
     if declared.rounds:  # neighbouring rounds are alike once training has settled
         return
     near = sum(_nearly(query, asked) for asked in same)
@@ -128,6 +135,48 @@ def _check_vectors(query: Query, same: list[Earlier], third: int) -> None:
             f"a third of the smallest row set's patients are allowed, {third}",
             split,
         )
+
+
+def _check_baseline(query: Query, same: list[Earlier]) -> None:
+    """A model's baseline is asked once, and all of them over one grid: cells of two could be subtracted."""
+    for asked in same:
+        if asked.parameters.get("model", "") == query.parameters.get("model", ""):
+            raise _many(query, "a model's baseline is asked about once")
+        if asked.parameters["months"] != query.parameters["months"]:
+            raise HospitalError(
+                Code.NEARLY_ASKED,
+                f"query {query.name!r}: the study's baselines were asked over the months {asked.parameters['months']}",
+            )
+
+
+def _check_products(rows: Rows, query: Query, same: list[Earlier], third: int) -> None:
+    """Narrow cross-products of one split, asked one after another, are as wide as their columns together."""
+    curved: dict[str, set[int]] = {split: set() for split in query.splits}
+    same_view = [(a.splits, a.parameters) for a in same if a.view == query.view]
+    for splits, parameters in [(query.splits, query.parameters), *same_view]:
+        for split, columns in _curved(query.name, splits, parameters):
+            curved.setdefault(split, set()).update(columns)
+    blocks = rows.study.lines() if query.name == "multinomial" else 1
+    for split in query.splits:
+        width = blocks * len(curved[split])
+        if width and width + 1 > third and not is_private(rows.study):
+            raise HospitalError(
+                Code.TOO_WIDE,
+                f"query {query.name!r}: cross-products of {width} columns in {split}, over all questions; with "
+                f"{third * 3} patients and more in every row set {third - 1} are allowed",
+                split,
+            )
+
+
+def _curved(
+    name: str, splits: tuple[str, ...], parameters: Mapping[str, object]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Split and columns of the problems of which second derivatives are asked."""
+    problems = _problems(splits, parameters)
+    if name in PRODUCTS_OF_ALL:
+        return problems
+    curved = parameters.get("curved", ())
+    return [problems[k] for k in curved] if isinstance(curved, list | tuple) else []
 
 
 def _nearly(query: Query, asked: Earlier) -> bool:

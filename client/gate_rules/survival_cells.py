@@ -9,6 +9,7 @@ import numpy as np
 
 from client.rows import Rows
 from common.errors import Code, HospitalError
+from common.months import MONTHS_A_QUARTER
 from common.outcomes import TimedOutcome
 from common.query import SMALLEST_CELL, SMALLEST_ROW_SET
 from common.room import Room
@@ -44,6 +45,11 @@ def _by_thirty(rows: Rows, room: Room) -> tuple[int, int]:
     outcome = rows.study.outcome
     horizons = outcome.horizons_months if isinstance(outcome, TimedOutcome) else []
     chosen = [month for month in rows.query.parameters["months"] if month not in horizons]
+    if any(month % MONTHS_A_QUARTER for month in chosen):
+        raise HospitalError(
+            Code.CLOSE_EDGES,
+            f"query {rows.query.name!r}: cells end at horizons of the study and at quarters of a year, not at {chosen}",
+        )
     return 1 + len(chosen), max(2, fewest // SMALLEST_ROW_SET)
 
 

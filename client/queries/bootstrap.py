@@ -9,6 +9,7 @@ from client.queries.discrimination import auc_and_variance
 from client.queries.quantiles import few_and_ascending
 from client.queries.registry import Parameters, Schemes, bounded_array, query
 from client.rows import Rows
+from common.errors import Code, HospitalError
 from common.query import Answer
 
 FIGURES = ("overall", "within")
@@ -81,6 +82,8 @@ def _parts(rows: Rows, parameters: Bootstrap, k: int) -> tuple[float, float]:
     score, outcome = rows.probabilities(parameters.schemes[k])
     bin_of = np.searchsorted(parameters.edges[k], score, side="left")
     own = [np.bincount(bin_of[outcome == c], minlength=parameters.edges.shape[1] + 1) for c in (0, 1)]
+    if (np.array(own) > parameters.classes[k]).any():
+        raise HospitalError(Code.BAD_PARAMETERS, "bootstrap: totals below this hospital's own counts")
     auc, within_pairs = parameters.within[k]
     negatives, positives = int((outcome == 0).sum()), int((outcome == 1).sum())
     pairs = negatives * positives

@@ -95,13 +95,18 @@ class _Network:
     validated: tuple["Patients", ...]
 
 
+LOSS_DECIMALS = 3
+"""As of the figures that a hospital says in clear."""
+
+
 @query(
     "train_network",
     Round,
     leaves="Per fold and model: the change of the network's weights after training here, its norm clipped to the "
     "study's bound, times the number of patients; that number; the loss at the weights that were sent, and on inner "
-    "folds the loss of the patients held out. Weights chosen by a coordinator can pull data through a change of "
-    "weights, masked or not: so a round is an epoch or ten steps at least, and the total alone is opened.",
+    "folds the loss of the patients held out, their means to three decimals. Weights chosen by a coordinator can pull "
+    "data through a change of weights, masked or not: so a round is an epoch or ten steps at least, and the total "
+    "alone is opened.",
 )
 def train_network(rows: Rows, asked: Round) -> Answer:
     """Σ n_h Δ_h with ‖Δ_h‖ at most the agreed bound, and n_h, the loss and the validation loss, for every network."""
@@ -120,11 +125,11 @@ def train_network(rows: Rows, asked: Round) -> Answer:
             continue
         start = _with_own(rows, settings, network.name, asked, weights)
         reference = patients.matrix if settings.strategy == "fedbn" else None
-        sums["loss"][k] = local_training.loss(study, patients, start, reference)
+        sums["loss"][k] = _rounded(local_training.loss(study, patients, start, reference), len(patients))
         if network.validated:
             held_out = [local_training.loss(study, p, start, reference) for p in network.validated]
-            sums["validation"][k] = held_out[0] - sum(held_out[1:])
             sums["validated"][k] = len(network.validated[0]) - sum(map(len, network.validated[1:]))
+            sums["validation"][k] = _rounded(held_out[0] - sum(held_out[1:]), int(sums["validated"][k]))
         if not training:
             continue
         variates: dict[str, np.ndarray] = {}
@@ -182,6 +187,11 @@ def settings_for(rows: Rows, asked: Round) -> Network:
 def name_of(rows: Rows, split: str, model: int) -> str:
     """What a network's own state is kept under."""
     return f"{split}@{rows.study.models()[model]}"
+
+
+def _rounded(loss: float, patients: int) -> float:
+    """A sum of losses, its mean rounded: with all digits, weights that one patient alone moves would give its row."""
+    return round(loss / patients, LOSS_DECIMALS) * patients if patients else 0.0
 
 
 def _networks(rows: Rows, asked: Round) -> Iterator[_Network]:

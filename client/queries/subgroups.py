@@ -1,9 +1,9 @@
 """How the model does among some patients: mirrored by server/evaluation/subgroups.py.
 
-Who belongs to a subgroup the study file says. A hospital takes part in a subgroup with five patients or more, and only
-where the patients it leaves out of a column's subgroups are none, or five and more: a total less others would show
-them. In which ones it takes part it says, signed, at the roll call: sums over a subgroup of one or two hospitals would
-be theirs, and the others refuse them (client/gate_rules/lone_subgroups.py).
+Who belongs to a subgroup the study file says. A hospital takes part in a subgroup with five patients or more, two in
+every fold, and only where the patients it leaves out of a column's subgroups are none, or five and more: a total less
+others would show them. In which ones it takes part it says, signed, at the roll call: sums over a subgroup of one or
+two hospitals would be theirs, and the others refuse them (client/gate_rules/lone_subgroups.py).
 """
 
 from typing import Annotated
@@ -18,6 +18,8 @@ from common.query import SMALLEST_CELL, Answer
 from common.subgroups import Subgroup
 from common.variables import NUMERIC, Variable
 from common.whole_hospitals import trains
+
+FEWEST_IN_A_FOLD = 2
 
 
 def _rising(numbers: tuple[int, ...]) -> tuple[int, ...]:
@@ -87,9 +89,20 @@ def divided(rows: Rows) -> list[np.ndarray]:
     for subgroup in rows.study.subgroups:
         variable = rows.study.variable(subgroup.column)
         masks = members_of(subgroup, variable, rows.cohort.columns[subgroup.column])
+        masks = [mask if _in_every_fold(rows, mask) else np.zeros_like(mask) for mask in masks]
         found += without_small_rests(masks, rows.site.file.policy.minimum_cell)
     takes_part = trains(rows.study, rows.site.name)  # sealed external hospitals may be one or two
     return [mask & takes_part for mask in found]
+
+
+def _in_every_fold(rows: Rows, mask: np.ndarray) -> bool:
+    """Whether two of these patients are in every fold, so that six of three hospitals are.
+
+    A fold's models may be such that sums over all folds are sums over that one.
+    """
+    checks = rows.study.validation
+    folds = [f"kfold/{repeat}/{fold}" for repeat in range(checks.repeats) for fold in range(checks.folds)]
+    return all((mask & rows.members.held_out(split)).sum() >= FEWEST_IN_A_FOLD for split in folds)
 
 
 def members_of(subgroup: Subgroup, variable: Variable, values: np.ndarray) -> list[np.ndarray]:

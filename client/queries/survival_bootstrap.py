@@ -11,6 +11,7 @@ from client.queries.registry import Parameters, Schemes, bounded_array, query
 from client.queries.survival import squeezed
 from client.rows import Rows
 from common.concordance import part_in_table
+from common.errors import Code, HospitalError
 from common.months import cell_of
 from common.query import Answer
 
@@ -84,6 +85,8 @@ def _parts(rows: Rows, parameters: SurvivalBootstrap, k: int) -> tuple[float, fl
     own_events, own_exits = np.zeros(parameters.events[k].shape), np.zeros(parameters.exits[k].shape)
     np.add.at(own_events, (cells, bins), event == 1)
     np.add.at(own_exits, (cells, bins), 1.0)
+    if (own_events > parameters.events[k]).any() or (own_exits > parameters.exits[k]).any():
+        raise HospitalError(Code.BAD_PARAMETERS, "survival_bootstrap: totals below this hospital's own counts")
     found = concordance(time, event, score, np.ones(len(score)), cells, bins)
     value, pairs = parameters.within[k]
     within = (found.won - value * found.pairs) / max(pairs, 1.0)

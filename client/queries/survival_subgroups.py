@@ -1,6 +1,7 @@
 """How a survival model does among some patients: mirrored by server/evaluation/survival_subgroups.py.
 
-Who belongs to a subgroup, and which hospitals take part in it, client/queries/subgroups.py says.
+Who belongs to a subgroup, and which hospitals take part in it, client/queries/subgroups.py says; one whose sum of risks
+rests on few patients takes no part in a label.
 """
 
 import numpy as np
@@ -53,6 +54,8 @@ def survival_subgroup_sums(rows: Rows, parameters: SurvivalSubgroupSums) -> Answ
         time, event = outcome[:, 0], outcome[:, 1]
         scored, _, hazard = by_own_fold(rows, parameters, label)
         risk = risks(hazard[scored], score)[:, 0]
+        if rows.rests_on_few_patients(risk):
+            continue
         weights = parameters.weights(rows, time, until)
         case = np.where((time <= until) & (event == 1), weights, 0.0)
         error = case * (1.0 - risk) ** 2 + np.where(time > until, weights, 0.0) * risk**2

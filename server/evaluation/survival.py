@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.months import LAST_MONTH
+from common.months import LAST_MONTH, MONTHS_A_QUARTER
 from common.outcomes import SurvivalOutcome
 from common.query import SMALLEST_CELL, SMALLEST_ROW_SET, Arrays, Total
 from common.room import Room
@@ -224,7 +224,7 @@ def _fitted(
 
 
 def _cells_with_events(found: FollowUp, between: int) -> list[int]:
-    """Months that end cells: the horizons, and so many between them, each cell with five events and more."""
+    """Months that end cells: the horizons, and so many quarters between them, each cell with five events and more."""
     fixed, inner = _asked_horizons(found), list[int]()
     running = np.cumsum(found.events)[:-1]
     least = max(SMALLEST_CELL, float(running[-1]) / (between + 1)) if between > 0 else float("inf")
@@ -234,7 +234,9 @@ def _cells_with_events(found: FollowUp, between: int) -> list[int]:
         ahead = float("inf") if upcoming is None else float(running[found.months.index(upcoming)])
         if month in fixed:
             reached = float(running[k])
-        elif running[k] - reached >= least and ahead - running[k] >= SMALLEST_CELL:
+        elif (
+            month % MONTHS_A_QUARTER == 0 and running[k] - reached >= least and ahead - running[k] >= SMALLEST_CELL
+        ):
             inner.append(month)
             reached = float(running[k])
     return sorted({*fixed, *inner})

@@ -94,6 +94,24 @@ def test_narrow_products_of_one_split_are_as_wide_as_their_union(hospital: Where
     assert blocks([(0, 1), (1, 2)]).sums, "36 columns in all"
 
 
+def test_narrow_products_asked_one_after_another_are_as_wide_as_their_union(hospital: Whereabouts) -> None:
+    """42 questions of 49 columns each tiled two Hessians over 168, and gave back all 156 rows."""
+    folds = {"folds": 2, "leave_one_hospital_out": False}
+    chosen = asking(predictors={"clinical": [], "radiomics": "all"}, validation=folds)
+    views = many_columns(hospital, 48)
+    call_roll(hospital, chosen)
+
+    def curved(first: int, last: int, away: float = 0.0) -> Answer:
+        asked = {"of": [0], "columns": [list(range(first, last))], "curved": [0]}
+        more: dict[str, Any] = {"parameters": asked, "arrays": {"beta": np.full((1, 1 + last - first), away)}}
+        return ask(hospital, chosen, "logistic", views, others=20, view=views[-1].hash, **more)
+
+    assert curved(0, 24).sums
+    assert curved(12, 36).sums
+    refused(hospital, curved(24, 48), Code.TOO_WIDE, "cross-products of 48 columns in final, over all questions")
+    assert curved(0, 36, 0.1).sums
+
+
 def test_sums_by_class_are_asked_once_a_split(hospital: Whereabouts) -> None:
     chosen = asking(
         predictors={"clinical": [], "radiomics": "all"},
@@ -152,11 +170,27 @@ def test_days_under_observation_end_in_the_middle_of_a_month(
     here, table = survivors
     chosen, views = followed(), scored(0.0)
     call_roll(here, chosen)
-    months = [1, 240]
+    months = [3, 240]
     answer = ask(here, chosen, "baseline_hazard", views, view=views[-1].hash, parameters={"months": months})
     middle = (np.ceil(table["days"] / DAYS_A_MONTH) - 0.5) * DAYS_A_MONTH
     assert answer.sums["exposure"].sum() == pytest.approx(middle.sum())
     assert answer.sums["exposure"].sum() != pytest.approx(table["days"].sum(), abs=1.0)
+
+
+def test_a_baseline_is_asked_once_over_cells_that_nobody_chooses_by_who_left(
+    survivors: tuple[Whereabouts, pd.DataFrame],
+) -> None:
+    """Cells round the one patient who left in a month gave that patient's score, and a β a split the whole row."""
+    here, _ = survivors
+    chosen, views = followed(), scored(0.0)
+    call_roll(here, chosen)
+
+    def ask_over(months: list[int]) -> Answer:
+        return ask(here, chosen, "baseline_hazard", views, view=views[-1].hash, parameters={"months": months})
+
+    refused(here, ask_over([37, 38, 60]), Code.CLOSE_EDGES, "quarters of a year, not at [37, 38]")
+    assert ask_over([12, 24, 33, 36, 60]).sums
+    refused(here, ask_over([12, 24, 36, 60]), Code.MANY_QUERIES, "it was asked 1 times")
 
 
 def test_the_largest_score_is_not_searched_for(survivors: tuple[Whereabouts, pd.DataFrame]) -> None:

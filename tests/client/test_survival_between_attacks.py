@@ -55,13 +55,13 @@ MODELS = judged((0.5, 0.5), (0.5, 0.0))
 
 def drawn(hospital: Whereabouts, chosen: Study, edges: np.ndarray, **more: Any) -> Answer:
     bins = edges.shape[1] + 1
-    table = np.full((1, 3, bins), 5.0)
+    table = np.full((1, 3, bins), 30.0)
     return ask(
         hospital,
         chosen,
         "survival_bootstrap",
         parameters=KNOWN | {"groups": [0], "replicates": 200, "months": [12, 24]},
-        arrays={"edges": edges, "events": table, "exits": 2 * table, "within": np.array([[0.6, 4000.0]])},
+        arrays={"edges": edges, "events": table, "exits": 1.1 * table, "within": np.array([[0.6, 4000.0]])},
         **(MODELS | more),
     )
 

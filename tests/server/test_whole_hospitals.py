@@ -126,7 +126,9 @@ def test_one_external_hospital_says_its_own_figures_alone(results: dict[str, Any
     expected = roc_auc_score(own["mvi"], risk(fit(pooled[pooled["hospital"] != "ginkgo"]), own))
     assert "external" not in results["performance"]
     assert results["external"]["judged_together"] is False
-    assert results["external"]["hospitals"]["ginkgo"]["judged"]["external"]["figure"]["value"] == pytest.approx(expected, abs=5.1e-4)
+    assert results["external"]["hospitals"]["ginkgo"]["judged"]["external"]["figure"]["value"] == pytest.approx(
+        expected, abs=5.1e-4
+    )
     asked = [query for query in results["exchanges"]["asked"] if query["query"] == "external_figures"]
     assert [query["sums"] for query in asked] == [{}]
 
