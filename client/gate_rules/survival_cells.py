@@ -11,7 +11,7 @@ from client.rows import Rows
 from common.errors import Code, HospitalError
 from common.months import MONTHS_A_QUARTER
 from common.outcomes import TimedOutcome
-from common.query import SMALLEST_CELL, SMALLEST_ROW_SET
+from common.query import SMALLEST_CELL, SMALLEST_DIFFERENCE
 from common.room import Room
 
 MOST_GROUPS = 3
@@ -39,7 +39,7 @@ def _by_time(rows: Rows, room: Room) -> tuple[int, int]:
     return _months(rows), room.patients // SMALLEST_CELL
 
 
-def _by_thirty(rows: Rows, room: Room) -> tuple[int, int]:
+def _by_ten(rows: Rows, room: Room) -> tuple[int, int]:
     """The study's own horizons are as many as they are: they were fixed before anybody was counted."""
     fewest = min(room.fewest(rows.study, split, training=True) for split in rows.query.splits)
     outcome = rows.study.outcome
@@ -50,7 +50,7 @@ def _by_thirty(rows: Rows, room: Room) -> tuple[int, int]:
             Code.CLOSE_EDGES,
             f"query {rows.query.name!r}: cells end at horizons of the study and at quarters of a year, not at {chosen}",
         )
-    return 1 + len(chosen), max(2, fewest // SMALLEST_ROW_SET)
+    return 1 + len(chosen), max(2, fewest // SMALLEST_DIFFERENCE)
 
 
 def _by_training_set(rows: Rows, room: Room) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def _by_score(rows: Rows, room: Room) -> tuple[int, int]:
 CELLS: Mapping[str, Callable[[Rows, Room], tuple[int, int]]] = {
     "survival_counts": _by_time,
     "censoring": _by_training_set,
-    "baseline_hazard": _by_thirty,
+    "baseline_hazard": _by_ten,
     "survival_order": _by_score,
     "survival_bootstrap": _by_score,
     "survival_risk": _by_group,

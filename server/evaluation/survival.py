@@ -16,7 +16,7 @@ import numpy as np
 
 from common.months import LAST_MONTH, MONTHS_A_QUARTER
 from common.outcomes import SurvivalOutcome
-from common.query import SMALLEST_CELL, SMALLEST_ROW_SET, Arrays, Total
+from common.query import SMALLEST_CELL, SMALLEST_DIFFERENCE, Arrays, Total
 from common.room import Room
 from common.splits import FINAL, INNER, Label, splits_of_scheme
 from common.study import Study
@@ -124,7 +124,9 @@ def judge_survival(
     models = tuple(dict.fromkeys(Label.read(label).model for label in labels))
     splits = tuple(split for split in federation.splits if INNER not in split and split != EXTERNAL)
     fewest = min(room.fewest(study, split, training=True) for split in splits)
-    fits, curve = _fitted(federation, view, splits, models, found, outcome.risk_groups, fewest // SMALLEST_ROW_SET)
+    fits, curve = _fitted(
+        federation, view, splits, models, found, outcome.risk_groups, fewest // SMALLEST_DIFFERENCE
+    )
     judged = fits.with_external if EXTERNAL in {Label.read(label).scheme for label in labels} else fits
     risk = _risk(federation, view, labels, found, edges, judged)
     final = splits.index(FINAL)

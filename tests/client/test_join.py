@@ -116,6 +116,7 @@ def test_a_newcomer_gets_what_the_formulas_give_with_frozen_parameters(
     assert stat.S_IMODE((tmp_path / "own.csv").stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_joining_at_thirty_patients_is_close_to_a_refit_with_them(tmp_path: Path) -> None:
     """Measured elsewhere: 0.014 SD on average, 0.29 at most; the newcomer is 3 % of the patients here."""
     table = patients_of({f"hospital{k}": 100 for k in range(10)} | {"dogwood": 30})
@@ -135,10 +136,10 @@ def test_joining_at_thirty_patients_is_close_to_a_refit_with_them(tmp_path: Path
         {"mean_only": True},
         {"priors": "non-parametric"},
         {"batch": "hospital+scanner"},
-        {"batch": ["kernel", "scan"]},
-        {"smooth": {"size_mm": {"knots": [5, 30, 60, 150], "penalty": 1.0}}},
-        {"transform": "signed-log"},
-        {"transform": "yeo-johnson"},
+        pytest.param({"batch": ["kernel", "scan"]}, marks=pytest.mark.slow),
+        pytest.param({"smooth": {"size_mm": {"knots": [5, 30, 60, 150], "penalty": 1.0}}}, marks=pytest.mark.slow),
+        pytest.param({"transform": "signed-log"}, marks=pytest.mark.slow),
+        pytest.param({"transform": "yeo-johnson"}, marks=pytest.mark.slow),
         {"reference": "cedar"},
         {"method": "covbat"},
     ],
@@ -283,6 +284,7 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path, frozen: Path) -> No
         read_frozen_model(tmp_path / "nowhere.json")
 
 
+@pytest.mark.slow
 def test_a_refit_is_another_model_and_the_same_study_the_same(
     tmp_path: Path, table: pd.DataFrame, frozen: Path
 ) -> None:

@@ -79,7 +79,10 @@ def test_the_same_study_twice_gives_the_same_results(first: Path, demo: Path) ->
     assert without_transport(again / "results.json") == without_transport(first / "results.json")
 
 
-@pytest.mark.parametrize("exchanges_before_the_kill", [1, 9, 20])
+@pytest.mark.parametrize(
+    "exchanges_before_the_kill",
+    [pytest.param(1, marks=pytest.mark.slow), 9, pytest.param(20, marks=pytest.mark.slow)],
+)
 def test_a_run_killed_in_the_middle_resumes_to_the_same_results(
     first: Path, demo: Path, exchanges_before_the_kill: int
 ) -> None:

@@ -95,7 +95,10 @@ def test_the_one_hospital_that_differs_is_named_and_not_the_others(sites: Path, 
 
 @pytest.mark.parametrize(
     "harmonisation",
-    [{"method": "covbat", "preserve": ["age"]}, {"method": "combat", "batch": ["bclc"], "preserve": ["age"]}],
+    [
+        pytest.param({"method": "covbat", "preserve": ["age"]}, marks=pytest.mark.slow),
+        {"method": "combat", "batch": ["bclc"], "preserve": ["age"]},
+    ],
 )
 def test_variants_that_need_complete_rows_get_them_imputed(
     sites: Path, tmp_path: Path, harmonisation: dict[str, Any]
@@ -125,6 +128,7 @@ def test_out_is_a_folder_of_its_own(sites: Path, tmp_path: Path) -> None:
         prepare_out(tmp_path / "out", hospitals, resume=True, overwrite=True)
 
 
+@pytest.mark.slow
 def test_the_cure_stands_on_the_screen_and_old_errors_do_not_return(sites: Path, tmp_path: Path) -> None:
     broken = sorted(find_hospitals(sites))[0]
     path = sites / broken / "patients.csv"

@@ -284,8 +284,14 @@ def test_folds_of_fewer_than_thirty_patients_are_not_judged(tmp_path: Path) -> N
     "harmonisation",
     [
         {"method": "covbat", "preserve": ["age"]},
-        {"method": "combat", "preserve": ["age"], "transform": "signed-log", "batch": "hospital+scanner"},
-        {"method": "combat", "preserve": ["age"], "smooth": {"age": {"knots": [40, 60, 85]}}},
+        pytest.param(
+            {"method": "combat", "preserve": ["age"], "transform": "signed-log", "batch": "hospital+scanner"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"method": "combat", "preserve": ["age"], "smooth": {"age": {"knots": [40, 60, 85]}}},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_every_variant_is_judged(tmp_path: Path, second: pd.DataFrame, harmonisation: dict[str, Any]) -> None:

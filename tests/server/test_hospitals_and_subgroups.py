@@ -165,10 +165,12 @@ def subgroup(results: dict[str, Any], column: str, name: str) -> dict[str, Any]:
     return found
 
 
-def takes_part(age: pd.Series, low: float) -> pd.Series:
-    """A hospital's patients of an age group, unless they are fewer than five, or the few of other groups would show."""
+def takes_part(age: pd.Series, fold: pd.Series, low: float) -> pd.Series:
+    """A hospital's patients of an age group, unless they are fewer than five, one in a fold, or others would show."""
     group = age.map(lambda years: 0 if years < 50 else 50 if years < 65 else 65)
     left = {g: int(n) for g, n in group.value_counts().sort_index().items() if n >= 5}
+    in_folds = pd.crosstab(group, fold)
+    left = {g: n for g, n in left.items() if in_folds.loc[g].min() >= 2}
     while left and 0 < len(age) - sum(left.values()) < 5:
         del left[min(left, key=lambda g: left[g])]
     return (group == low) & group.isin(list(left))
@@ -183,7 +185,8 @@ def test_a_subgroup_is_judged_as_scikit_learn_judges_its_patients(
 ) -> None:
     for scheme in ("kfold", "leave_one_hospital_out"):
         rows = of(predictions, scheme)
-        rows = pd.concat(own[takes_part(own["age"], low)] for _, own in rows.groupby("hospital"))
+        folds = rows["id"].map(of(predictions, "kfold").set_index("id")["fold"])
+        rows = pd.concat(own[takes_part(own["age"], folds[own.index], low)] for _, own in rows.groupby("hospital"))
         assert rows["age"].between(low, high, inclusive="left").all()
         group = subgroup(results, column, name)
         found = group["found"][scheme]

@@ -111,7 +111,9 @@ STAGES: dict[str, Message] = {
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage", [stage if k == 0 else pytest.param(stage, marks=pytest.mark.slow) for k, stage in enumerate(STAGES)]
+)
 def test_a_hospital_that_dies_is_left_out_and_the_total_is_that_of_the_others(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
