@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -21,6 +23,7 @@ def test_the_harmonisation_benchmark_runs_and_both_sides_agree() -> None:
     assert "Largest difference" in ran.stdout
 
 
+@pytest.mark.slow
 def test_the_extraction_benchmark_runs_and_its_numbers_are_pyradiomics() -> None:
     ran = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "extraction.py", "--quick"],
