@@ -15,7 +15,7 @@ from client.queries import QUERIES
 from common.errors import Code, HospitalError
 from common.outcomes import HorizonOutcome
 from common.study import Study
-from server.report import words
+from server.report.query_words import QUERIES as QUERY_WORDS
 from tests.client.test_survival_cohort import cohort, survival
 
 CODES = {"event": ["1"], "competing": ["2"]}
@@ -79,7 +79,7 @@ def test_a_study_asks_only_for_what_is_weighted() -> None:
     for name in asked:
         assert name in QUERIES
         assert declared(name)
-        assert name in words.QUERIES
+        assert name in QUERY_WORDS
 
 
 def test_a_cohort_knows_competing_events_from_lost_patients_among_earlier_studies(tmp_path: Path) -> None:

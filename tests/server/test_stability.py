@@ -22,8 +22,8 @@ from common.query import Answer, View
 from common.study import Study
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
-from server.report import words
 from server.report.html import render
+from server.report.query_words import QUERIES as QUERY_WORDS
 from tests.client.test_app import ask, call_roll
 from tests.harmonization.test_intraclass import SIZES, pooled_anova
 from tests.hospitals_on_disk import study as asked_of
@@ -163,7 +163,7 @@ def test_only_features_of_three_hospitals_are_asked_about(run: Run) -> None:
     assert asked["stability_counts"]["class"] == asked["stability_sums"]["class"] == "masked total"
     assert asked["stability_counts"]["sums"] == {"perturbations_hospitals": [5], "readers_hospitals": [5]}
     assert {tuple(shape) for shape in asked["stability_sums"]["sums"].values()} == {(4,)}
-    assert {"stability_counts", "stability_sums"} <= set(QUERIES) & set(words.QUERIES)
+    assert {"stability_counts", "stability_sums"} <= set(QUERIES) & set(QUERY_WORDS)
 
 
 def test_the_report_shows_the_least_stable_features(run: Run) -> None:
