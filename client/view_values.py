@@ -27,6 +27,8 @@ STEEPEST_SCALE_SEEN = 0.03
 """Of own deviations that a total holds: it is never less than the hospital's share of the patients, squared."""
 FARTHEST_SCORE = 30.0
 """Log odds from the median patient: a steeper score would be a step between two neighbours."""
+NEAR_ENOUGH = 0.75
+"""Of the patients lie nearer; a value far out, as of alpha-fetoprotein, may have a score far out."""
 FARTHEST_BOUNDED = 1e6
 FARTHEST_FILL = 1e6
 FARTHEST_SHIFT = 1e8
@@ -136,8 +138,10 @@ def check_after(before: np.ndarray, after: np.ndarray, fitted: Fitted) -> None:
     if step == "select":
         return
     scores = step in ("linear", "blend") and fitted.members.guard == "full"
-    if scores and (np.abs(after - np.median(after, axis=0)) > FARTHEST_SCORE).any():
-        refuse(f"{step}: scores lie more than {FARTHEST_SCORE:g} apart in {fitted.split}; take a stronger penalty")
+    if scores and len(after) and (np.quantile(_from_median(after), NEAR_ENOUGH, axis=0) > FARTHEST_SCORE).any():
+        refuse(
+            f"{step}: scores of a quarter of the patients lie more than {FARTHEST_SCORE:g} apart in {fitted.split}; take a stronger penalty"
+        )
     lost = np.isnan(after)
     same_columns = after.shape == before.shape and step not in LAST
     if (lost & ~np.isnan(before)).any() if same_columns else lost.any():
@@ -147,6 +151,11 @@ def check_after(before: np.ndarray, after: np.ndarray, fitted: Fitted) -> None:
         filled = np.isnan(before) & ~lost & varies
         if (filled & (np.abs(np.where(filled, after, 0.0) - mean) > FARTHEST_FILL * spread)).any():
             refuse(f"impute: a gap is filled out of all proportion to this hospital's values in {fitted.split}")
+
+
+def _from_median(scores: np.ndarray) -> np.ndarray:
+    distance: np.ndarray = np.abs(scores - np.median(scores, axis=0))
+    return distance
 
 
 def _check_private_scale(fitted: Fitted) -> None:

@@ -67,7 +67,7 @@ def test_a_score_so_steep_that_it_parts_two_patients_is_refused(hospital: Wherea
         parameters={"schemes": ["apparent"]},
         arrays={"edges": np.array([[0.4, 0.6]])},
     )
-    refused(hospital, answer, Code.BAD_PARAMETERS, "scores lie more than 30 apart")
+    refused(hospital, answer, Code.BAD_PARAMETERS, "scores of a quarter of the patients lie more than 30 apart")
 
 
 def test_a_hessian_wider_than_a_third_of_the_patients_is_refused(hospital: Whereabouts, tmp_path: Path) -> None:
