@@ -140,7 +140,8 @@ def check_after(before: np.ndarray, after: np.ndarray, fitted: Fitted) -> None:
     scores = step in ("linear", "blend") and fitted.members.guard == "full"
     if scores and len(after) and (np.quantile(_from_median(after), NEAR_ENOUGH, axis=0) > FARTHEST_SCORE).any():
         refuse(
-            f"{step}: scores of a quarter of the patients lie more than {FARTHEST_SCORE:g} apart in {fitted.split}; take a stronger penalty"
+            f"{step}: scores of a quarter of the patients lie more than {FARTHEST_SCORE:g} apart in {fitted.split}; "
+            "take a stronger penalty"
         )
     lost = np.isnan(after)
     same_columns = after.shape == before.shape and step not in LAST
