@@ -64,7 +64,7 @@ def found(site: Site, what: str) -> Finding:
     return finding
 
 
-def level_and_words(finding: Finding, level: str, *words: str) -> None:
+def assert_finding(finding: Finding, level: str, *words: str) -> None:
     text = f"{finding.found} → {finding.cure}"
     assert finding.level == level, text
     assert all(word in text for word in words), text
@@ -82,47 +82,47 @@ def test_a_hospital_that_lacks_nothing_has_nothing_to_mend(joined: Site) -> None
 
 def test_another_flower_and_another_python(joined: Site, monkeypatch: Patch) -> None:
     monkeypatch.setattr(doctor, "FLOWER", "1.40.0")
-    level_and_words(found(joined, "versions"), "broken", "Flower 1.41.0", "pip install flwr==1.40.0")
+    assert_finding(found(joined, "versions"), "broken", "Flower 1.41.0", "pip install flwr==1.40.0")
     monkeypatch.undo()
     monkeypatch.setattr(doctor, "PYTHON", (3, 12))
-    level_and_words(found(joined, "versions"), "broken", sys.version.split()[0], "under Python 3")
+    assert_finding(found(joined, "versions"), "broken", sys.version.split()[0], "under Python 3")
 
 
 def test_patients_that_are_not_there_or_may_not_be_read(joined: Site, monkeypatch: Patch) -> None:
     patients = joined.folder / "patients.csv"
     monkeypatch.setattr(doctor.os, "access", lambda path, _: Path(path) != patients)
-    level_and_words(found(joined, "data"), "broken", "may not be read", "let this user read")
+    assert_finding(found(joined, "data"), "broken", "may not be read", "let this user read")
     patients.unlink()
-    level_and_words(found(joined, "data"), "broken", "patients.csv is not there", "site.yaml")
+    assert_finding(found(joined, "data"), "broken", "patients.csv is not there", "site.yaml")
 
 
 def test_an_own_folder_that_others_may_look_into_or_that_is_read_only(joined: Site, monkeypatch: Patch) -> None:
     joined.own_folder.chmod(0o755)
-    level_and_words(found(joined, "own folder"), "mind", "others may look into", "chmod 700")
+    assert_finding(found(joined, "own folder"), "mind", "others may look into", "chmod 700")
     joined.own_folder.chmod(0o700)
     monkeypatch.setattr(doctor.os, "access", lambda path, _: Path(path) != joined.own_folder)
-    level_and_words(found(joined, "own folder"), "broken", "may not be written", "let this user write")
+    assert_finding(found(joined, "own folder"), "broken", "may not be written", "let this user write")
 
 
 def test_a_full_disk(joined: Site, monkeypatch: Patch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1.4e9))
-    level_and_words(found(joined, "disk"), "broken", "1.4 GB free", "make room")
+    assert_finding(found(joined, "disk"), "broken", "1.4 GB free", "make room")
 
 
 def test_a_hospital_that_has_not_joined(joined: Site) -> None:
     Connection(joined.own_folder).path.unlink()
-    level_and_words(found(joined, "consortium"), "broken", "joined no consortium", "hepafed site join")
+    assert_finding(found(joined, "consortium"), "broken", "joined no consortium", "hepafed site join")
     assert "gateway" not in {finding.what for finding in examine(joined)}
 
 
 def test_a_key_that_others_may_read_and_one_that_is_gone(joined: Site) -> None:
     key = Connection(joined.own_folder).key
     key.chmod(0o644)
-    level_and_words(found(joined, "consortium"), "broken", "tls.key", "may be read by others")
+    assert_finding(found(joined, "consortium"), "broken", "tls.key", "may be read by others")
     key.chmod(0o600)
     for name in ("tls.key", "tls.crt", "node.key", "ca.crt"):
         (joined.own_folder / name).rename(joined.own_folder / "aside")
-        level_and_words(found(joined, "consortium"), "broken", name, "hepafed site restore")
+        assert_finding(found(joined, "consortium"), "broken", name, "hepafed site restore")
         (joined.own_folder / "aside").rename(joined.own_folder / name)
 
 
@@ -162,30 +162,30 @@ def test_a_name_that_dns_does_not_know(joined: Site, monkeypatch: Patch) -> None
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     reaching(joined, "federation.example:9443")
-    level_and_words(found(joined, "name"), "broken", "the gateway's name 'federation.example'", "DNS")
+    assert_finding(found(joined, "name"), "broken", "the gateway's name 'federation.example'", "DNS")
 
 
 def test_a_gateway_that_a_firewall_keeps_away(joined: Site) -> None:
     port = free_port()
     reaching(joined, f"{LOOPBACK}:{port}")
-    level_and_words(found(joined, "network"), "broken", f"port {port}", "let this machine out", "HTTPS_PROXY")
-    level_and_words(found(joined, "gateway"), "broken", "cannot be reached")
+    assert_finding(found(joined, "network"), "broken", f"port {port}", "let this machine out", "HTTPS_PROXY")
+    assert_finding(found(joined, "gateway"), "broken", "cannot be reached")
 
 
 def test_a_proxy_is_looked_for_first_and_told_from_the_gateway(joined: Site, monkeypatch: Patch) -> None:
     port = free_port()
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@{LOOPBACK}:{port}/")
     finding = found(joined, "network")
-    level_and_words(finding, "broken", f"the proxy at {LOOPBACK}:{port}")
+    assert_finding(finding, "broken", f"the proxy at {LOOPBACK}:{port}")
     assert "secret" not in str(examine(joined)), "a proxy's password is not shown"
     monkeypatch.delenv("HTTPS_PROXY")
     reaching(joined, Connection(joined.own_folder).read().address, proxy=f"http://{LOOPBACK}:{port}")
-    level_and_words(found(joined, "network"), "broken", "the proxy at")
+    assert_finding(found(joined, "network"), "broken", "the proxy at")
 
 
 def test_a_hospital_whose_certificate_was_revoked(joined: Site, gateway: RunningGateway) -> None:
     revoke(gateway.folder, joined.name, "test")
-    level_and_words(
+    assert_finding(
         found(joined, "gateway"), "broken", "this certificate was revoked", "join with a new invitation"
     )
 
@@ -198,21 +198,21 @@ def said_by_the_gateway(change: Callable[[Hello], Hello], monkeypatch: Patch) ->
 @pytest.mark.parametrize(("seconds", "word"), [(-300, "before"), (300, "behind")])
 def test_a_clock_that_is_wrong(joined: Site, monkeypatch: Patch, seconds: float, word: str) -> None:
     said_by_the_gateway(lambda hello: hello.model_copy(update={"time": hello.time + seconds}), monkeypatch)
-    level_and_words(found(joined, "clock"), "broken", f"300 s {word} the coordinator's", "timedatectl")
+    assert_finding(found(joined, "clock"), "broken", f"300 s {word} the coordinator's", "timedatectl")
 
 
 def test_another_version_than_the_coordinators(joined: Site, monkeypatch: Patch) -> None:
     said_by_the_gateway(lambda hello: hello.model_copy(update={"version": "9.9"}), monkeypatch)
-    level_and_words(found(joined, "same version"), "broken", "9.9", "one version")
+    assert_finding(found(joined, "same version"), "broken", "9.9", "one version")
 
 
 def test_a_daemon_that_does_not_run_or_has_lost_its_coordinator(joined: Site) -> None:
     os.utime(joined.own_folder / CONTACT, (time.time() - 600,) * 2)
-    level_and_words(found(joined, "daemon"), "mind", "tried again for ever", "findings above")
+    assert_finding(found(joined, "daemon"), "mind", "tried again for ever", "findings above")
     (joined.own_folder / STATE).unlink()
-    level_and_words(found(joined, "daemon"), "mind", "does not run", "hepafed site start")
+    assert_finding(found(joined, "daemon"), "mind", "does not run", "hepafed site start")
 
 
 def test_a_site_file_that_names_another_table(joined: Site) -> None:
     site = replace(joined, file=joined.file.model_copy(update={"patients": "rows.csv"}))
-    level_and_words(found(site, "data"), "broken", "rows.csv is not there")
+    assert_finding(found(site, "data"), "broken", "rows.csv is not there")
