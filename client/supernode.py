@@ -30,6 +30,7 @@ from flwr.supercore.constant import TaskType
 from flwr.supercore.exit import add_exit_handler
 from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.supercore.routers.runtime.tracing import RuntimeTracingMiddleware
 from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig, _start_supernode_http_api
 from flwr.supernode.nodestate import NodeStateFactory
 from flwr.supernode.nodestate.in_memory_nodestate import CLIENT_APP_CRASHED_ERROR, InMemoryNodeState
@@ -37,6 +38,7 @@ from flwr.supernode.nodestate.in_memory_nodestate import CLIENT_APP_CRASHED_ERRO
 from common.errors import HepafedError
 from common.flower_app import app_hash
 from common.flower_processes import LOOPBACK, shorten_first_wait
+from common.passing_by import never, pass_by
 from common.warm_executor import ring
 
 ALLOWED_APPS = "allowed_apps"
@@ -163,7 +165,32 @@ def hasten(bell: Path) -> None:
     InMemoryNodeState._store_error_replies = answer_whatever_was_read
     InMemoryNodeState.finish_task = finish_and_answer
     loop.http_request_response = connected
+    pass_by(RuntimeTracingMiddleware, never)
     shorten_first_wait()
+
+
+def leave_no_answer_behind() -> None:
+    """Send every answer that is ready, also when no message has come.
+
+    Flower's loop sends answers only after it has received a message, and then waits for one answer, whichever it is.
+    An answer that is late (its run was stopped while it was made, say) is sent in place of the next one, and from then
+    on every answer waits for the message after it.
+    """
+    receive = loop._pull_and_store_message
+
+    def receive_or_send(*, state: Any, **given: Any) -> int | None:
+        run = receive(state=state, **given)
+        return run if run is not None else ready_answer(state)
+
+    loop._pull_and_store_message = receive_or_send
+
+
+def ready_answer(state: InMemoryNodeState) -> int | None:
+    """The run of an answer that has not been sent; None where there is none."""
+    with state.lock_msg_store:
+        entries = list(state.msg_store.values())
+    ready = [e.message.metadata for e in entries if e.message.metadata.reply_to_message_id and not e.is_retrieved]
+    return int(ready[0].run_id) if ready else None
 
 
 def read_node_key(path: Path) -> EllipticCurvePrivateKey:
@@ -180,6 +207,7 @@ def serve(own_folder: Path, link: str, port: int, secret: Path, bell: Path) -> N
     """Run the SuperNode until it is ended or loses the coordinator for good; whoever keeps it starts it again."""
     guard(allowed_apps(own_folder), own_folder / CONTACT)
     hasten(bell)
+    leave_no_answer_behind()
     key = read_node_key(own_folder / NODE_KEY)
     states = NodeStateFactory(objectstore_factory=ObjectStoreFactory())
     config = SuperNodeLifespanConfig(

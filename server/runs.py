@@ -122,9 +122,10 @@ class Run:
     def reopen(self) -> None:
         """Forget how it ended: it goes on from its checkpoint."""
         request = self.request
-        self.launched(Launches())
-        (self.folder / "outcome.json").unlink(missing_ok=True)
         self.want(Request(**{**asdict(request), "wanted": "running", "hospitals": request.hospitals}))
+        self.launched(Launches())
+        # The last of all: a keeper that looked in between would find a run to be stopped, and end it again.
+        (self.folder / "outcome.json").unlink(missing_ok=True)
 
     def exchanges(self) -> int:
         """How many exchanges with the hospitals are done."""

@@ -17,8 +17,18 @@ from typing import Any
 from anyio import to_thread
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.corestate.sql_corestate import SqlCoreState
+from flwr.supercore.routers.runtime.tracing import RuntimeTracingMiddleware
+from flwr.superlink.routers.control.middlewares import (
+    ControlAuthenticationMiddleware,
+    ControlEventLogMiddleware,
+    ControlLicenseMiddleware,
+    ControlSensitiveResponseMiddleware,
+)
+from flwr.superlink.routers.fleet.middlewares import FleetEventLogMiddleware
+from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
 
 from common.flower_processes import LOOPBACK
+from common.passing_by import CONTROL, FLEET, never, pass_by, under
 from server.waiting_pulls import let_pulls_wait
 
 LOOK_SECONDS = 1.0
@@ -51,6 +61,7 @@ def serve(port: int, database: Path, secret: Path) -> None:
     config.enable_supernode_auth = True
     answer_one_at_a_time(flower.SuperLinkLifespan)
     spare_writes()
+    spare_layers()
     let_pulls_wait(importlib.import_module("flwr.superlink.main"), SqlLinkState)
     sys.setswitchinterval(SWITCH_SECONDS)
     flower._run_superlink_http_api(lifespan_config=config)
@@ -87,6 +98,28 @@ def spare_writes() -> None:
 
     SqlCoreState._cleanup_expired_task_tokens = look_now_and_then
     SqlLinkState.store_traffic = lambda *_, **__: None
+
+
+def spare_layers() -> None:
+    """Leave out layers of middleware that do nothing for a request; see common/passing_by.py.
+
+    Event logs are off because no plugin for them is installed, traces because nothing here switches them on.
+    """
+    for layer in (
+        ControlSensitiveResponseMiddleware,
+        ControlAuthenticationMiddleware,
+        ControlLicenseMiddleware,
+        ControlEventLogMiddleware,
+    ):
+        pass_by(layer, under(CONTROL))
+    pass_by(NodeAuthMiddleware, under(FLEET))
+    pass_by(FleetEventLogMiddleware, logs_fleet)
+    pass_by(RuntimeTracingMiddleware, never)
+
+
+def logs_fleet(scope: Any) -> bool:
+    """Whether the SuperLink has a log of what hospitals ask, and this is such a request."""
+    return under(FLEET)(scope) and scope["app"].state.fleet_event_log_plugin is not None
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from client.daemon import health
 from common.flower_processes import LOOPBACK, accepts, free_port
 from common.supervision import die_with_the_parent
@@ -18,13 +20,23 @@ from server.runs import Run, all_runs
 from tests.system.running import mentioning, until
 
 DRAIN_SECONDS = 60.0
+LONGEST_SECONDS = 600.0
 
 
 def hepafed(*words: object, code: int | None = 0) -> str:
     """Run a command to its end; what it said. `code`: the exit code that is expected, None: any."""
-    done = subprocess.run(
-        command(*words), capture_output=True, text=True, timeout=600, check=False, env=surroundings()
-    )
+    try:
+        done = subprocess.run(
+            command(*words),
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+            env=surroundings(),
+        )
+    except subprocess.TimeoutExpired as late:
+        said = b"".join(part for part in (late.stdout, late.stderr) if isinstance(part, bytes)).decode()
+        pytest.fail(f"hepafed {' '.join(map(str, words))}: no end after {LONGEST_SECONDS} s; it said\n{said}")
     said = done.stdout + done.stderr
     assert code is None or done.returncode == code, (
         f"hepafed {' '.join(map(str, words))}: {done.returncode}\n{said}"
