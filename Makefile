@@ -9,7 +9,7 @@ BUNDLE := .build/bundle
 BUNDLE_EXTRAS := images
 PIP_FLAGS := --disable-pip-version-check --quiet
 
-.PHONY: help install demo test test-slow bundle bench bench-networks bench-harmonisation bench-extraction bench-secure-sum lint clean
+.PHONY: help install demo test test-slow bundle bench bench-networks bench-ring bench-harmonisation bench-extraction bench-secure-sum lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -57,6 +57,9 @@ bench-extraction: $(INSTALLED)  ## features of a large CT against PyRadiomics ca
 
 bench-networks: $(INSTALLED)  ## a round of ten million weights against bare Flower, masked and not: minutes
 	$(BIN)/python benchmarks/network_rounds.py
+
+bench-ring: $(INSTALLED)  ## networks on images of four hospitals with a signal in the ring: a quarter of an hour
+	$(BIN)/python benchmarks/planted_ring.py
 
 bench-secure-sum: $(INSTALLED)  ## what masking costs at 4, 20 and 100 hospitals, in seconds and bytes: minutes
 	$(BIN)/python benchmarks/secure_sum.py

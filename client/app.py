@@ -40,7 +40,7 @@ from common.room import PURPOSE, seat_of
 from common.secure_sum.refusals import SecureSumRefused
 from common.splits import Label, is_repeat
 from common.study import Study
-from common.wire import Reply
+from common.wire import Handed, Reply
 
 LOG = "hospital.log"
 
@@ -99,11 +99,11 @@ def _leaving(
     """The reply to a message, masked, and what the ledger keeps of it; or its refusal."""
     query = None
     try:
-        query, views, room = _read(content)
+        query, views, handed = _read(content)
         study = _study(query, store)
         if asking is None:
             check_may_be_unmasked(site, study, query.name)
-        packed, thresholds = _answer_once(site, store, study, query, views, room, log)
+        packed, thresholds = _answer_once(site, store, study, query, views, handed, log)
         if asking is None:
             reply = Reply(packed)
         else:
@@ -133,10 +133,10 @@ def _asking(content: RecordDict) -> Asking | None:
         raise HospitalError(Code.BAD_PARAMETERS, f"a message about masks that cannot be read: {error}") from None
 
 
-def _read(content: RecordDict) -> tuple[Query, list[bytes], str]:
-    """The query, the views and the room in a message."""
+def _read(content: RecordDict) -> tuple[Query, list[bytes], Handed]:
+    """The query, the views and what is handed round in a message."""
     try:
-        return *wire.record_to_query(content), wire.record_to_room(content)
+        return *wire.record_to_query(content), wire.record_to_handed(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise HospitalError(Code.BAD_PARAMETERS, f"a message that is no query: {error}") from None
 
@@ -151,7 +151,7 @@ def _refusal(error: Exception, asked: str, hospital: str, log: logging.Logger) -
 
 
 def _answer_once(
-    site: Site, store: Store, study: Study, query: Query, views: list[bytes], room: str, log: logging.Logger
+    site: Site, store: Store, study: Study, query: Query, views: list[bytes], handed: Handed, log: logging.Logger
 ) -> tuple[bytes, gate.Thresholds]:
     """Answer a question that is new under this roster; send what was sent before to one that is not.
 
@@ -159,7 +159,7 @@ def _answer_once(
     -------
     The packed answer, and what the gate held it against.
     """
-    admitted = gate.admit(site, store, study, query, room)
+    admitted = gate.admit(site, store, study, query, handed)
     store.keep_study(study.hash, study.to_json())
     for view in read_views(views):
         store.keep_view(view.hash, view.to_bytes())

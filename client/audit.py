@@ -5,11 +5,9 @@ study's own audit (client/queries/membership.py), and beside them what never lea
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -17,6 +15,7 @@ from scipy.special import expit
 from client.cohort.cohort import Cohort, read_cohort
 from client.members import Members
 from client.membership import Attacked, Caught, attack, caught, won
+from client.own_files import write_text
 from client.queries.membership import first_model
 from client.rows import Rows
 from client.site import Site
@@ -64,12 +63,7 @@ class OwnAudit:
 
     def write(self, path: Path) -> None:
         """Write all of it, the patients' ids too, where nobody but the owner can read it."""
-        partial = path.with_name(path.name + ".partial")
-        partial.unlink(missing_ok=True)
-        content: dict[str, Any] = asdict(self)
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        partial.replace(path)
+        write_text(path, json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def audit_here(site: Site, store: Store, study: Study) -> OwnAudit:

@@ -11,6 +11,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
+from common.whole_files import whole
+
 BEFORE, AFTER, FEDERATION = "#d55e00", "#0072b2", "#6b7680"
 SHOWN, COLUMNS = 6, 3
 
@@ -56,10 +58,8 @@ def draw_densities(features: Sequence[Moved], path: Path) -> None:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
     figure.suptitle("This hospital's patients before and after harmonisation: the features moved farthest")
-    partial = path.with_suffix(".partial")
-    FigureCanvasSVG(figure).print_svg(partial, metadata={"Date": None, "Creator": "hepafed"})
-    partial.chmod(0o600)
-    partial.replace(path)
+    with whole(path) as file:
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": "hepafed"})
 
 
 def _panel(axis: Axes, feature: Moved) -> None:

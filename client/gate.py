@@ -19,6 +19,7 @@ from client.gate_rules.bins import check_bins
 from client.gate_rules.budget import spend_budget
 from client.gate_rules.cells import check_cells, check_own_cells
 from client.gate_rules.cohorts import check_cohort, check_withdrawals, keep_cohort
+from client.gate_rules.counts import keep_counts
 from client.gate_rules.declared import Declared, declared
 from client.gate_rules.edges import check_edges
 from client.gate_rules.external import asks_about_external, check_external_total, check_whole_hospitals, unlock
@@ -39,6 +40,7 @@ from common.query import FEWEST_HOSPITALS, ROLL_CALL, WITHOUT_SUMS, Answer, Quer
 from common.room import Room
 from common.study import Study
 from common.whole_hospitals import trains
+from common.wire import Handed
 
 VIEWS_IN_PARAMETERS = ("after", "harmonised")
 Thresholds = Mapping[str, int | float | str]
@@ -62,7 +64,7 @@ def check_approval(site: Site, store: Store, study: Study) -> Approval | None:
     return approval
 
 
-def admit(site: Site, store: Store, study: Study, query: Query, sent_room: str) -> Admitted:
+def admit(site: Site, store: Store, study: Study, query: Query, handed: Handed) -> Admitted:
     """Refuse a study that is not approved (any more), other hospitals than approved, and queries not allowed.
 
     It is asked for every message, before anything is stored or a kept answer is sent again: that is how an approval
@@ -83,7 +85,10 @@ def admit(site: Site, store: Store, study: Study, query: Query, sent_room: str) 
         return Admitted(memory, approval)
     _check_who_is_there(site, query)
     approval.check_roster(query.roster)
-    return Admitted(memory, approval, room_of(memory, query, sent_room, approval))
+    room = room_of(memory, query, handed.room, approval)
+    if room is not None:
+        keep_counts(memory, query, room, handed.counts)
+    return Admitted(memory, approval, room)
 
 
 def check_roster(site: Site, query: Query, another: bool) -> None:

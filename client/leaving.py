@@ -4,6 +4,7 @@ What stays has a reason. The ledger is the proof of what was sent. What was aske
 patients from being asked for again in another way; a hospital that forgot it could be subtracted from itself.
 """
 
+import shutil
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,10 +20,14 @@ COPIES = (
     "worth_joining.json",
     "harmonised.csv",
     "harmonisation.svg",
+    "attention",
     "survival.csv",
     "survival_recalibration.json",
 )
-"""What studies write into the hospital's own folder (client/queries/own_copy.py, own_survival.py): the last one's."""
+"""What studies write into the hospital's own folder (client/queries/own_copy.py, own_survival.py): the last one's.
+
+`attention` is a folder: a picture a patient.
+"""
 
 STAYS = (
     "the ledger: what was sent, and when; it cannot be edited",
@@ -54,7 +59,11 @@ def leave(site: Site, study: str) -> Left:
     deleted = []
     for name in COPIES:
         path = site.own_folder / name
-        if path.is_file():
+        if not path.exists():
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
             path.unlink()
-            deleted.append(str(path))
+        deleted.append(str(path))
     return Left(revoked, tuple(deleted))

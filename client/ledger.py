@@ -16,16 +16,14 @@ from enum import StrEnum
 from typing import Any
 
 from client.identity import Identity, verify
-from client.store import IN_LEDGER, Store
+from client.store import Store, keep_by_digest
 from common import wire
 from common.errors import Code, HospitalError
-from common.query import Answer, Query, canonical_json
+from common.query import Answer, Disclosed, Query, canonical_json
 
 START = "0" * 64
 """What the first entry names as the hash before it."""
 PURPOSE = "an entry of the ledger"
-LARGE = 2**20
-"""Bytes from which an answer is kept once."""
 LONGEST_NAME = 100
 MOST_NAMES = 200
 Threshold = int | float | str
@@ -132,17 +130,15 @@ class Ledger:
 
     def prepare(self, leaving: Leaving) -> int:
         """Write down an answer before it is sent; the number of its entry."""
-        answer = wire.answer_from_bytes(leaving.answer)
-        what = _about(leaving, answer)
+        disclosed, shapes = wire.shapes_in_bytes(leaving.answer)
+        what = _about(leaving, disclosed, shapes)
         with self._store.transaction() as execute:
-            if answer.disclosed.code is not None:
-                return self._append(execute, Kind.REFUSAL, code=answer.disclosed.code.value, **what)
+            if disclosed.code is not None:
+                return self._append(execute, Kind.REFUSAL, code=disclosed.code.value, **what)
             earlier = _earlier(execute, what)
             if earlier:
                 return self._append(execute, Kind.REPETITION, of=earlier, **what)
-            if not execute("SELECT 1 FROM ledger_answers WHERE digest = ?", what["unmasked"]).fetchone():
-                execute("INSERT INTO ledger_answers VALUES (?, ?)", what["unmasked"], leaving.answer)
-            _keep_once(execute, leaving, what["unmasked"])
+            keep_by_digest(execute, what["unmasked"], leaving.answer)
             return self._append(execute, Kind.ANSWER, **what)
 
     def unmasking(self, study: str, question: str, roster: tuple[str, ...], shares: bytes) -> None:
@@ -193,8 +189,9 @@ def kept_answer(store: Store, entry: Entry) -> Answer | None:
     return None if row is None else wire.answer_from_bytes(bytes(row[0]))
 
 
-def _about(leaving: Leaving, answer: Answer) -> dict[str, Any]:
-    query = leaving.query
+def _about(leaving: Leaving, disclosed: Disclosed, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    query, left = leaving.query, hashlib.sha256(leaving.packed).hexdigest()
+    masked = leaving.answer is not leaving.packed
     asked = (
         {}
         if query is None
@@ -206,24 +203,12 @@ def _about(leaving: Leaving, answer: Answer) -> dict[str, Any]:
         }
     )
     return asked | {
-        "shapes": {name: tuple(values.shape) for name, values in sorted(answer.sums.items())},
-        "in_clear": tuple(sorted(answer.disclosed.model_dump(exclude_defaults=True))),
+        "shapes": dict(sorted(shapes.items())),
+        "in_clear": tuple(sorted(disclosed.model_dump(exclude_defaults=True))),
         "thresholds": dict(leaving.thresholds),
-        "digest": hashlib.sha256(leaving.packed).hexdigest(),
-        "unmasked": hashlib.sha256(leaving.answer).hexdigest(),
+        "digest": left,
+        "unmasked": hashlib.sha256(leaving.answer).hexdigest() if masked else left,
     }
-
-
-def _keep_once(execute: Callable[..., Any], leaving: Leaving, digest: str) -> None:
-    """A large answer (a network's update) is kept here alone: whoever asks again is answered from here."""
-    if leaving.query is None or len(leaving.answer) < LARGE:
-        return
-    roster = canonical_json(sorted(leaving.query.roster))
-    reference = IN_LEDGER + digest.encode()
-    execute(
-        "UPDATE answered SET answer = ? WHERE question = ? AND roster = ? AND answer = ?",
-        *(reference, leaving.query.question, roster, leaving.answer),
-    )
 
 
 def _printable(text: str) -> str:

@@ -13,6 +13,10 @@ from math import floor, frexp, prod
 
 import numpy as np
 
+from client.rows import Rows
+from common.errors import Code, HospitalError
+from common.privacy_plan import share_of_noise
+
 FINENESS = 32
 """The noise is between 2³¹ and 2³² units of the grid."""
 
@@ -37,6 +41,13 @@ class Release:
             summed = summed + discrete_gaussian(self.units, summed.shape)
         noised: np.ndarray = summed * self.grid
         return noised
+
+
+def release_of(rows: Rows, sigma: float, noise: bool) -> Release:
+    """A release of which the total has noise σ; HospitalError where it would have none and must have some."""
+    if not noise and not rows.site.lower_profile:
+        raise HospitalError(Code.NOT_ALLOWED, f"query {rows.query.name!r}: noise is left out in simulations alone")
+    return Release.of(sigma, share_of_noise(rows.query.roster), silent=not noise)
 
 
 def discrete_gaussian(sigma: float, shape: tuple[int, ...]) -> np.ndarray:

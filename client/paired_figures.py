@@ -43,11 +43,6 @@ def figure_of(score: np.ndarray, outcome: np.ndarray) -> Figure:
     return mean_figure([(score, outcome)])
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, outcome: np.ndarray) -> Difference:
-    """The first score's figure less the second's on the same patients, with a normal interval and two-sided p."""
-    return mean_difference([(first, outcome)], [(second, outcome)])
-
-
 def mean_figure(judged: Sequence[Judged]) -> Figure:
     """The mean figure of several scores of the same patients, each of a class of its own."""
     value, own = _mean(judged)
@@ -56,7 +51,7 @@ def mean_figure(judged: Sequence[Judged]) -> Figure:
 
 
 def mean_difference(first: Sequence[Judged], second: Sequence[Judged]) -> Difference:
-    """The first scores' mean figure less the second's."""
+    """The first scores' mean figure less the second's on the same patients; a normal interval, and a two-sided p."""
     (one, own), (other, others) = _mean(first), _mean(second)
     value, apart = one - other, own - others
     error = float(np.sqrt(apart @ apart))

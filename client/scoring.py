@@ -14,7 +14,7 @@ import numpy as np
 
 from client import predictions
 from client.cohort.cohort import Cohort, read_cohort
-from client.join import InTheModel, as_the_model_needs
+from client.frozen_harmonisation import InTheModel, as_the_model_needs
 from client.members import Members
 from client.site import Site
 from client.view import Views

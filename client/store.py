@@ -5,6 +5,7 @@ with the roster it was answered under, and the cohort of a study is frozen by th
 kept by what they were computed from (client/extraction_run/kept.py).
 """
 
+import hashlib
 import secrets
 import sqlite3
 import threading
@@ -62,6 +63,8 @@ CREATE TABLE IF NOT EXISTS patches       (key TEXT PRIMARY KEY, patient TEXT NOT
 """
 
 OTHER_ROSTER = "SELECT 1 FROM answered WHERE study = ? AND roster NOT IN (?, ?)"
+LARGE = 2**20
+"""Bytes from which an answer is kept once, in the ledger."""
 IN_LEDGER = b"ledger "
 """How a large answer is kept that the ledger holds too: this and its digest there. An answer begins with a brace."""
 NOBODY = "[]"
@@ -153,16 +156,17 @@ class Store:
             other = execute(OTHER_ROSTER, study_hash, roster, NOBODY).fetchone()
             if other is not None and roster != NOBODY and not other_rosters:
                 raise HospitalError(Code.SINGLE_HOSPITAL, "another roster got an answer in this study meanwhile")
-            execute(
-                "INSERT OR IGNORE INTO answered VALUES (?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
-                study_hash,
-                question,
-                roster,
-                answer,
-            )
-            kept = execute("SELECT answer FROM answered WHERE question = ? AND roster = ?", question, roster)
-            found = bytes(kept.fetchone()[0])
-        return self._in_full(found)
+            same = "SELECT answer FROM answered WHERE question = ? AND roster = ?"
+            kept = execute(same, question, roster).fetchone()
+            if kept is None:
+                execute(
+                    "INSERT INTO answered VALUES (?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
+                    study_hash,
+                    question,
+                    roster,
+                    answer if len(answer) < LARGE else _kept_in_ledger(execute, answer),
+                )
+        return answer if kept is None else self._in_full(bytes(kept[0]))
 
     def _in_full(self, kept: bytes) -> bytes:
         """An answer that was kept; a large one from the ledger (client/ledger.py)."""
@@ -211,6 +215,19 @@ class Store:
         with self._lock, self._database:
             self._database.execute("BEGIN IMMEDIATE")
             yield lambda statement, *values: self._database.execute(statement, values)
+
+
+def keep_by_digest(execute: Callable[..., sqlite3.Cursor], digest: str, answer: bytes) -> None:
+    """Keep an answer for the ledger by its SHA-256, unless it is there, inside a transaction."""
+    if not execute("SELECT 1 FROM ledger_answers WHERE digest = ?", digest).fetchone():
+        execute("INSERT INTO ledger_answers VALUES (?, ?)", digest, answer)
+
+
+def _kept_in_ledger(execute: Callable[..., sqlite3.Cursor], answer: bytes) -> bytes:
+    """What stands instead of a large answer, which the ledger keeps alone."""
+    digest = hashlib.sha256(answer).hexdigest()
+    keep_by_digest(execute, digest, answer)
+    return IN_LEDGER + digest.encode()
 
 
 def extractions(own: OwnFolder) -> tuple[int, int]:

@@ -38,7 +38,7 @@ from flwr.supernode.nodestate.in_memory_nodestate import CLIENT_APP_CRASHED_ERRO
 from common.errors import HepafedError
 from common.flower_app import app_hash
 from common.flower_processes import LOOPBACK, shorten_first_wait
-from common.passing_by import never, pass_by
+from common.skipped_middleware import never, pass_by
 from common.warm_executor import ring
 
 ALLOWED_APPS = "allowed_apps"

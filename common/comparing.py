@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from common.patches import Seen
 from common.variables import INDICATOR, Strict
 
 Column = Annotated[str, Field(min_length=1)]
@@ -25,6 +26,11 @@ class Candidate(Strict):
     )
     radiomics: Literal["all"] | list[Column] | None = Field(
         None, description="all, or names and patterns (*) among the study's features; left out: none"
+    )
+    image: Seen | None = Field(
+        None,
+        description="networks on images: what this model sees of the patches: everything, tumour-and-ring, tumour or "
+        "none; left out: what patches.shown says",
     )
     stack: list[str] | None = Field(
         None,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.errors import HepafedError
 from common.supervision import Supervisor
+from common.whole_files import whole
 
 STATE_SECONDS = 2.0
 LOG_BYTES, LOGS_KEPT = 5_000_000, 5
@@ -61,10 +62,8 @@ def only_one(path: Path, what: str) -> Iterator[None]:
 
 def write_state(path: Path, state: dict[str, object]) -> None:
     """What a daemon is doing, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(state, indent=1), encoding="utf-8")
-    partial.chmod(0o600)
-    partial.replace(path)
+    with whole(path, durable=False) as file:  # every few seconds; of a machine that went down it says nothing
+        json.dump(state, file, indent=1)
 
 
 def noting(path: Path, supervisor: Supervisor, more: Mapping[str, object] | None = None) -> Callable[[], None]:

@@ -102,7 +102,12 @@ def misfits_of(study: "Study") -> Iterator[tuple[Place, str]]:
     if study.privacy.differential is None:
         return
     if study.outcome.kind != "binary":
-        yield ("outcome", "kind"), f"{study.outcome.kind}: differential privacy is there for binary outcomes"
+        said = f"{study.outcome.kind}: differential privacy is there for binary outcomes; "
+        if study.outcome.kind == "survival":
+            said += (
+                "a Cox loss compares patients with each other, so that one patient moves the gradients of many: "
+            )
+        yield ("outcome", "kind"), said + "choose a binary outcome, or take out privacy.differential"
     if study.model.kind == "network" and study.network is not None:
         yield from _of_a_network(study, study.network)
     elif study.model.kind != "logistic" or study.model.penalty not in ("none", "ridge"):

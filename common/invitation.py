@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.certificates import fingerprint
 from common.errors import HepafedError
-from common.study import HOSPITAL_NAME
+from common.study import HospitalName
 
 PREFIX = "hepafed-invitation-1"
 _CHECK_DIGITS = 8
@@ -33,7 +33,7 @@ class Invitation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     consortium: str = Field(min_length=1, max_length=64)
-    hospital: str = Field(pattern=HOSPITAL_NAME.pattern)
+    hospital: HospitalName
     address: str
     authority: str = Field(description="the certificate of the consortium's authority, DER in base64")
     expires: int

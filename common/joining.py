@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.query import canonical_json
-from common.study import HOSPITAL_NAME
+from common.study import HospitalName
 
 JOIN = "/hepafed/join"
 RENEW = "/hepafed/renew"
@@ -28,7 +28,7 @@ class _Document(BaseModel):
 class JoinRequest(_Document):
     """A hospital asks for its certificate, and names its node key."""
 
-    hospital: str = Field(pattern=HOSPITAL_NAME.pattern)
+    hospital: HospitalName
     invitation: str = Field(pattern=r"^[0-9a-f]{16}$")
     signing_request: str = Field(max_length=4096, description="PKCS #10, PEM")
     node_key: str = Field(max_length=1024, description="the public half, PEM")

@@ -36,6 +36,9 @@ WINDOWS: dict[str, tuple[float, float]] = {
 MOST_VOXELS = 128**3
 Edge = Annotated[int, Field(ge=8, le=128)]
 Shown = Literal["everything", "tumour-and-ring", "tumour"]
+Seen = Shown | Literal["none"]
+LESS_AND_LESS: tuple[Seen, ...] = ("everything", "tumour-and-ring", "tumour", "none")
+"""What a model may be shown of a patch; each shows a part of the one before."""
 
 
 class PatchPhase(Strict):

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 from common.errors import HepafedError
+from common.whole_files import whole_bytes
+
+OTHERS_MAY_READ = 0o644
 
 
 def private_folder(folder: Path) -> None:
@@ -16,12 +19,14 @@ def private_folder(folder: Path) -> None:
 
 def write_private(path: Path, content: bytes) -> None:
     """A file of mode 0600."""
-    _write(path, content, 0o600)
+    with whole_bytes(path) as file:
+        file.write(content)
 
 
 def write_public(path: Path, content: bytes) -> None:
     """A file that others may read: certificates and public halves."""
-    _write(path, content, 0o644)
+    with whole_bytes(path, OTHERS_MAY_READ) as file:
+        file.write(content)
 
 
 def refuse_if_others_may_read(path: Path) -> None:
@@ -31,14 +36,3 @@ def refuse_if_others_may_read(path: Path) -> None:
             f"{path} may be read by others on this machine (mode {path.stat().st_mode & 0o777:04o}): find out who "
             f"did, then chmod 600 {path}"
         )
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(opened, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

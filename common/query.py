@@ -11,15 +11,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import floor, log10, prod
+from math import floor, log10
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import Code
+from common.packed_arrays import Arrays, pack_arrays, refuse_other_form, unpack_arrays
 
-Arrays = dict[str, np.ndarray]
 RowSet = Literal["training", "held_out"]
 DisclosureClass = Literal["masked total", "single hospital"]
 
@@ -39,35 +39,6 @@ SMALLEST_CLASS_FOR_OWN_AUC = 10
 def canonical_json(value: Any) -> str:
     """One text for one value: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-_ARRAYS_HEADER = TypeAdapter(list[tuple[str, list[Annotated[int, Field(strict=True, ge=0, lt=2**40)]]]])
-
-
-def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Arrays as bytes: a JSON line of names and shapes, then float64 little-endian values in that order."""
-    names = sorted(arrays)
-    contents = [np.asarray(arrays[name], dtype="<f8") for name in names]
-    header = canonical_json([[name, list(c.shape)] for name, c in zip(names, contents, strict=True)])
-    return b"\n".join([header.encode(), b"".join(c.tobytes() for c in contents)])
-
-
-def unpack_arrays(packed: bytes) -> Arrays:
-    """The arrays of `pack_arrays`; bytes of any other kind raise ValueError."""
-    header, _, body = packed.partition(b"\n")
-    arrays: Arrays = {}
-    start = 0
-    for name, shape in _ARRAYS_HEADER.validate_json(header):
-        if name in arrays:
-            raise ValueError("packed arrays: the header names an array twice")
-        end = start + 8 * prod(shape)
-        if end > len(body):
-            raise ValueError("packed arrays: the body is shorter than its header says")
-        arrays[name] = np.frombuffer(body[start:end], dtype="<f8").reshape(shape).astype(np.float64)
-        start = end
-    if start != len(body):
-        raise ValueError("packed arrays: the body is longer than its header says")
-    return arrays
 
 
 class _ViewHead(BaseModel):
@@ -101,19 +72,21 @@ class View:
             "splits": list(self.splits),
             "parameters": dict(self.parameters),
         }
-        return canonical_json(head).encode() + b"\n" + pack_arrays(self.arrays)
+        return pack_arrays(self.arrays, before=canonical_json(head).encode() + b"\n")
 
     @staticmethod
     def from_bytes(packed: bytes) -> "View":
         """The view that `to_bytes` wrote, byte for byte; other bytes raise ValueError."""
-        head, _, arrays = packed.partition(b"\n")
-        read = _ViewHead.model_validate_json(head)
+        end = packed.find(b"\n")
+        if end < 0:
+            raise ValueError("a view without arrays")
+        read = _ViewHead.model_validate_json(packed[:end])
         view = View(
             step=read.step,
             parent=read.parent,
             splits=read.splits,
             parameters=read.parameters,
-            arrays=unpack_arrays(arrays),
+            arrays=unpack_arrays(packed, end + 1),
         )
         if view.to_bytes() != packed:  # or the same view would have two hashes
             raise ValueError("a view is not in its canonical form")
@@ -163,8 +136,8 @@ class Query:
         )
 
     @staticmethod
-    def from_parts(head: str, roster: tuple[str, ...], arrays: Arrays) -> "Query":
-        """The query whose `head()` this is; a head in any other form raises ValueError."""
+    def from_parts(head: str, roster: tuple[str, ...], packed: bytes) -> "Query":
+        """The query whose `head()` and packed arrays these are; any other form of either raises ValueError."""
         read = _QueryHead.model_validate_json(head)
         query = Query(
             name=read.name,
@@ -174,16 +147,25 @@ class Query:
             rows=read.rows,
             view=read.view,
             parameters=read.parameters,
-            arrays=arrays,
+            arrays=unpack_arrays(packed),
         )
         if query.head() != head:  # or the same question would have two hashes
             raise ValueError("a query's head is not in its canonical form")
+        refuse_other_form(packed, query.arrays)
+        query.__dict__["packed"] = packed  # what `packed` below would make again
         return query
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The arrays as they travel: packed once, however many hospitals get them."""
+        return pack_arrays(self.arrays)
 
     @cached_property
     def question(self) -> str:
         """SHA-256 of what is asked, whoever is in the room: a question is answered under one roster, once."""
-        return hashlib.sha256(self.head().encode() + b"\n" + pack_arrays(self.arrays)).hexdigest()
+        found = hashlib.sha256(self.head().encode() + b"\n")
+        found.update(self.packed)
+        return found.hexdigest()
 
     @property
     def disclosure(self) -> DisclosureClass:

@@ -16,7 +16,7 @@ from common.privacy_plan import is_private
 from common.query import FEWEST_HOSPITALS, HEXADECIMAL, SMALLEST_CELL, Disclosed, canonical_json
 from common.secure_sum.agreement import fingerprint_of
 from common.splits import FINAL, INNER
-from common.study import HOSPITAL_NAME, Study
+from common.study import HospitalName, Study
 from common.whole_hospitals import is_judged, whole
 
 PURPOSE = "numbers of patients at the roll call"
@@ -34,7 +34,7 @@ class Seat(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    hospital: str = Field(pattern=HOSPITAL_NAME.pattern)
+    hospital: HospitalName
     patients: int = Field(ge=0)
     events: int | None = None
     missing: dict[str, int] = {}

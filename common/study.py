@@ -2,33 +2,34 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from common.comparing import MODEL_NAME, Candidate
-from common.criteria import Cohort, misfits, nobody_can_meet
-from common.differential import Differential, misfits_of
+from common.comparing import Candidate
+from common.criteria import Cohort
+from common.differential import Differential
 from common.errors import StudyError
 from common.evaluation import Evaluation
 from common.features import Features
 from common.harmonising import Harmonisation
 from common.networks.settings import Network
 from common.outcomes import BinaryOutcome, Outcome, TimedOutcome
-from common.patches import Patches
+from common.patches import Patches, Seen
 from common.query import canonical_json
 from common.selection import Selection
-from common.strict_yaml import Misfits, Place, describe_faults, read_yaml
-from common.subgroups import Subgroup, unfit
-from common.variables import INDICATOR, Labels, Strict, Variable
+from common.strict_yaml import Misfits, describe_faults, read_yaml
+from common.study_misfits import misfits_of_study
+from common.subgroups import Subgroup
+from common.variables import Labels, Strict, Variable
 from common.whole_hospitals import misplaced_names
 
 Column = Annotated[str, Field(min_length=1)]
 GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
-HospitalName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+HOSPITAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+HospitalName = Annotated[str, Field(pattern=f"^{HOSPITAL_NAME.pattern}$")]
 
 
 class Predictors(Strict):
@@ -148,17 +149,13 @@ class LostHospital(Strict):
     )
 
 
-ID = "id"
 TUMOUR_SIZE = re.compile(r"tumou?r_?(size|diameter)", re.IGNORECASE)
-HOSPITAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 class Study(Strict):
     """One study: what is asked of whom, and how the answer is judged."""
 
-    study: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", description="short name: letters, digits, - _ ."
-    )
+    study: HospitalName = Field(description="short name: letters, digits, - _ .")
     title: str = ""
     description: str = ""
     outcome: Outcome
@@ -190,127 +187,16 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        if misfits := list(self._misfits()):
-            raise Misfits(misfits)
+        if found := list(misfits_of_study(self)):
+            raise Misfits(found)
         return self
 
-    def _misfits(self) -> Iterator[tuple[Place, str]]:
-        """Fields that do not fit each other."""
-        outcome, outcome_columns, clinical = self.outcome, self.outcome_columns(), self.predictors.clinical
-        if len(set(outcome_columns)) != len(outcome_columns):
-            yield ("outcome", "event"), f"{outcome_columns[1]} is the time already: name the column of events"
-        yield from self._asks_for_the_id()
-        yield from misfits_of(self)
-        for column in sorted(set(outcome_columns) & set(clinical)):
-            yield ("predictors", "clinical"), f"{column} is the outcome: take it out"
-        for column in sorted({name for name in clinical if clinical.count(name) > 1}):
-            yield ("predictors", "clinical"), f"{column} stands here twice: keep one"
-        for column in clinical:
-            if "=" in column or column.endswith(INDICATOR):
-                said = f"{column}: '=' and '{INDICATOR}' belong to derived columns: rename it (columns.yaml)"
-                yield ("predictors", "clinical"), said
-        if self.features is not None and not self.predictors.radiomics:
-            said = (
-                "features are computed and none is a predictor: name some here, or take out the section features"
-            )
-            yield ("predictors", "radiomics"), said
-        if not clinical and not self.predictors.radiomics:
-            yield ("predictors",), "no column is named: give clinical, radiomics or both"
-        for column in sorted(set(outcome_columns) & set(self.harmonisation.preserve or [])):
-            yield ("harmonisation", "preserve"), f"{column} is the outcome, it would leak: take it out"
-        for column in self.harmonisation.levels:
-            if column in outcome_columns:
-                yield ("harmonisation", "batch"), f"{column} is the outcome: write hospital"
-            elif self.variable(column).type != "category":
-                yield ("harmonisation", "batch"), f"{column}: give it type: category and levels under variables"
-        criteria = [(criterion, self.variable(criterion.column)) for criterion in self.cohort.include]
-        for index, (criterion, variable) in enumerate(criteria):
-            yield from (
-                (("cohort", "include", index, *place), said) for place, said in misfits(criterion, variable)
-            )
-        yield from ((("cohort", "include", index), said) for index, said in nobody_can_meet(criteria))
-        declared = self.variables.get(outcome_columns[-1])
-        if outcome.kind == "multiclass" and (declared is None or declared.type != "category"):
-            yield ("variables", outcome_columns[-1]), "a multiclass outcome needs type: category and its levels"
-        if isinstance(outcome, TimedOutcome):
-            yield from outcome.misfits(self.variables)
-        elif outcome.kind != "multiclass" and declared is not None and declared.type != "binary":
-            yield ("variables", outcome_columns[-1], "type"), f"found {declared.type}; this outcome needs binary"
-        if self.selection is not None:
-            yield from ((("selection", *place), said) for place, said in self.selection.misfits(outcome))
-        yield from self._compared()
-        yield from unfit(self.subgroups, self.variable, [ID, *outcome_columns])
-        if outcome.kind == "horizon":
-            yield from self._asked_unweighted()
-        fitting = {"multiclass": "multinomial", "survival": "cox"}.get(outcome.kind, "logistic")
-        if self.model.baseline != "by-hospital" and self.model.kind != "cox":
-            yield ("model", "baseline"), f"{self.model.kind} has no baseline: take it out"
-        if (outcome.kind, self.model.kind) == ("multiclass", "ordinal"):
-            fitting = "ordinal"  # the levels of the outcome then rise
-        if self.patches is not None and (self.network is None or not self.network.sees_images):
-            said = (
-                "no network looks at them: write network.architecture: cnn3d, mil25d or fusion, or take them out"
-            )
-            yield ("patches",), said
-        if self.model.kind == "network" or self.network is not None:
-            yield from self._with_a_network()
-        elif self.model.kind != fitting:
-            yield ("model", "kind"), f"{self.model.kind} does not fit a {outcome.kind} outcome: write {fitting}"
-
-    def _with_a_network(self) -> Iterator[tuple[Place, str]]:
-        """What does not go together with a network."""
-        if self.network is not None and self.network.sees_images and self.patches is None:
-            said = f"{self.network.architecture} looks at images: add the section patches, or write mlp"
-            yield ("network", "architecture"), said
-        if self.network is None:
-            yield ("network",), "model.kind: network needs this section: write network: {} for its defaults"
-            return
-        if self.model.kind != "network":
-            yield ("network",), f"model.kind is {self.model.kind}: write kind: network, or take the section out"
-        for name in sorted(self.model.model_fields_set - {"kind", "inner_folds"}):
-            yield ("model", name), "a network has none: take it out; see network.weight_decay and early_stopping"
-        if self.stacks():
-            yield ("compare",), "networks' scores are not stacked: name columns for every model"
-        yield from (
-            (("network", *place), said) for place, said in self.network.misfits(self.outcome.kind == "survival")
-        )
-        if self.network.also is not None:
-            taken = dict.fromkeys(self.harmonisation.preserve or [], "kept by harmonisation.preserve")
-            taken |= dict.fromkeys(self.harmonisation.levels, "a batch of harmonisation")
-            taken |= dict.fromkeys((subgroup.column for subgroup in self.subgroups), "the column of a subgroup")
-            taken |= dict.fromkeys(self.predictors.clinical, "among predictors.clinical")
-            taken |= dict.fromkeys(self.outcome_columns(), "the study's outcome")
-            found = self.network.also.misfits(taken, self.outcome.kind, self.variables)
-            yield from ((("network", "also", *place), said) for place, said in found)
-
-    def _asked_unweighted(self) -> Iterator[tuple[Place, str]]:
-        """What has no form with weights yet, so that an outcome at a horizon would drop those who were lost."""
-        why = "it has no weights for patients who were lost before the horizon"
-        if self.model.kind == "network":
-            yield ("model", "kind"), f"a network is not fitted to an event at a horizon, {why}: write logistic"
-        if self.validation.bootstrap:
-            yield ("validation", "bootstrap"), f"{why}: write 0"
-        if self.validation.external:
-            yield ("validation", "external"), f"external hospitals' follow-up is their own, {why}: take it out"
-        if self.subgroups:
-            yield ("subgroups",), f"{why}: take the section out"
-
-    def _compared(self) -> Iterator[tuple[Place, str]]:
-        """Models of the section `compare` that could not be fitted."""
-        for name, candidate in self.compare.items():
-            place = ("compare", name)
-            if not re.fullmatch(MODEL_NAME, name):
-                yield place, "a model's name is letters, digits, spaces and - _ . +, at most 40"
-            if candidate.stack is not None and (candidate.clinical or candidate.radiomics):
-                yield place, "a model stacks others or looks at columns: make two models of it"
-            if candidate.stack is None and not candidate.clinical and not candidate.radiomics:
-                yield place, "no column is named: give clinical, radiomics or stack"
-            named = candidate.clinical if isinstance(candidate.clinical, list) else []
-            for column in sorted(set(named) - set(self.predictors.clinical)):
-                yield (*place, "clinical"), f"{column} is not among predictors.clinical: add it there"
-            for other in candidate.stack or []:
-                if other not in self.compare or self.compare[other].stack is not None:
-                    yield (*place, "stack"), f"{other} is no model of this section that looks at columns"
+    def shown_to(self, model: str) -> Seen:
+        """What a model sees of the patches: none, where no network looks at images."""
+        if self.network is None or not self.network.sees_images or self.patches is None:
+            return "none"
+        candidate = self.compare.get(model)
+        return self.patches.shown if candidate is None or candidate.image is None else candidate.image
 
     def models(self) -> tuple[str, ...]:
         """The names of all models, the first, over all predictors, is called ''; sorted, as the study travels."""
@@ -330,21 +216,6 @@ class Study(Strict):
         """How many folds every training set has within itself; 0 where nothing is tuned or stacked."""
         stops = self.network is not None and self.network.early_stopping is not None
         return self.model.inner_folds if self.model.strength == "cross-validated" or self.stacks() or stops else 0
-
-    def _asks_for_the_id(self) -> Iterator[tuple[Place, str]]:
-        """A study that could look at the id could ask for a person."""
-        asked: list[tuple[Place, list[str]]] = [
-            (("outcome",), self.outcome_columns()),
-            (("network", "also", "outcome"), self.second_columns()),
-            (("cohort", "include"), [criterion.column for criterion in self.cohort.include]),
-            (("predictors", "clinical"), self.predictors.clinical),
-            (("harmonisation", "preserve"), self.harmonisation.preserve or []),
-            (("harmonisation", "batch"), self.harmonisation.levels),
-            (("variables",), list(self.variables)),
-        ]
-        for place, columns in asked:
-            if ID in columns:
-                yield place, f"{ID} names patients and is no column that a study may use: take it out"
 
     def outcome_columns(self) -> list[str]:
         """The columns of patients.csv that hold the outcome."""

@@ -6,14 +6,15 @@ parse raises ValueError.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import ConfigRecord, RecordDict
 from pydantic import TypeAdapter
 
 from common.masking import RECORD, Asking, Said
-from common.query import Answer, Disclosed, Query, pack_arrays, unpack_arrays
+from common.packed_arrays import pack_arrays, shapes_of, unpack_arrays
+from common.query import Answer, Disclosed, Query
 
 _ROSTER = TypeAdapter(tuple[str, ...])
 
@@ -42,27 +43,51 @@ class Reply:
         return len(self.packed) + len(self.content)
 
 
+@dataclass(frozen=True)
+class Handed:
+    """What a hospital cannot know by itself and is handed with a question, signed by the other hospitals.
+
+    Parameters
+    ----------
+    room
+        Who is there, with how many patients (common/room.py); empty where it was handed before.
+    counts
+        Opened counts of patients in cells that the question looks at (common/secure_sum/opened.py).
+    """
+
+    room: str = ""
+    counts: tuple[bytes, ...] = ()
+
+
 def query_to_record(
-    query: Query, views: Mapping[str, bytes], room: str = "", asking: Asking | None = None
+    query: Query,
+    views: Mapping[str, bytes],
+    room: str = "",
+    asking: Asking | None = None,
+    counts: Sequence[bytes] = (),
 ) -> RecordDict:
-    """A query as it travels, with the views and the room (common/room.py) that the hospitals do not have yet.
+    """A query as it travels, with the views, the room and the counts that the hospitals do not have yet.
 
     Parameters
     ----------
     asking
         How the answer is to be masked; None: not at all.
+    room, counts
+        See `Handed`.
     """
     body = ConfigRecord(
         {
             "head": query.head(),
             "roster": json.dumps(list(query.roster)),
-            "arrays": pack_arrays(query.arrays),
+            "arrays": query.packed,
             "views": [views[name] for name in sorted(views)],
         }
     )
     records = {"query": body}
     if room:
         records["room"] = ConfigRecord({"seats": room})
+    if counts:
+        records["counts"] = ConfigRecord({"opened": list(counts)})
     if asking is not None:
         records[RECORD] = asking.to_record()
     return RecordDict(records)
@@ -73,16 +98,20 @@ def step_to_record(asking: Asking) -> RecordDict:
     return RecordDict({RECORD: asking.to_record()})
 
 
-def record_to_room(record: RecordDict) -> str:
-    """The room in a message; empty where none was sent."""
-    return _text(_part(record, "room", "seats")) if "room" in record.config_records else ""
+def record_to_handed(record: RecordDict) -> Handed:
+    """What a message hands round; empty where nothing was sent."""
+    room = _text(_part(record, "room", "seats")) if "room" in record.config_records else ""
+    opened = _part(record, "counts", "opened") if "counts" in record.config_records else []
+    if not isinstance(opened, list):
+        raise ValueError("the counts of a message are not a list of bytes")
+    return Handed(room, tuple(_bytes(one) for one in opened))
 
 
 def record_to_query(record: RecordDict) -> tuple[Query, list[bytes]]:
     """The query and the new views in a message."""
     head = _text(_part(record, "query", "head"))
     roster = _ROSTER.validate_json(_text(_part(record, "query", "roster")))
-    arrays = unpack_arrays(_bytes(_part(record, "query", "arrays")))
+    arrays = _bytes(_part(record, "query", "arrays"))
     views = _part(record, "query", "views")
     if not isinstance(views, list):
         raise ValueError("the views of a query are not a list of bytes")
@@ -92,13 +121,27 @@ def record_to_query(record: RecordDict) -> tuple[Query, list[bytes]]:
 def answer_to_bytes(answer: Answer) -> bytes:
     """An answer as it travels and as the hospital keeps it."""
     disclosed = answer.disclosed.model_dump_json(exclude_defaults=True)
-    return disclosed.encode() + b"\n" + pack_arrays(answer.sums)
+    return pack_arrays(answer.sums, before=disclosed.encode() + b"\n")
 
 
 def answer_from_bytes(packed: bytes) -> Answer:
     """The answer that `answer_to_bytes` wrote; its figures are checked again on arrival."""
-    disclosed, _, sums = packed.partition(b"\n")
-    return Answer(sums=unpack_arrays(sums), disclosed=Disclosed.model_validate_json(disclosed))
+    disclosed, start = _disclosed(packed)
+    return Answer(sums=unpack_arrays(packed, start), disclosed=disclosed)
+
+
+def shapes_in_bytes(packed: bytes) -> tuple[Disclosed, dict[str, tuple[int, ...]]]:
+    """The figures in clear and the shapes of the sums of an answer, without their values."""
+    disclosed, start = _disclosed(packed)
+    return disclosed, shapes_of(packed, start)
+
+
+def _disclosed(packed: bytes) -> tuple[Disclosed, int]:
+    """The figures in clear, and where the sums begin."""
+    end = packed.find(b"\n")
+    if end < 0:
+        raise ValueError("an answer without sums")
+    return Disclosed.model_validate_json(packed[:end]), end + 1
 
 
 def reply_to_record(reply: Reply) -> RecordDict:

@@ -17,6 +17,7 @@ from common.query import FEWEST_HOSPITALS
 from deploy.terminal import fail, say
 
 if TYPE_CHECKING:
+    from client.approval import Approval
     from client.site import Site
     from common.study import Study
     from deploy.rehearsal import Rehearsed
@@ -58,10 +59,8 @@ def approve(
     Example: hepafed site approve study.yaml hospitals/aspen --roster roster.yaml --ethics 2026-041 --ethics-until
     2028-12-31
     """
-    from client.approval import approve as record
     from client.approval import approved_now, check_own_seat, read_roster
     from client.identity import Identity
-    from client.store import Store
     from common.study import Study
     from deploy.approval_words import approval_in_words, most_queries
     from deploy.rehearsal import rehearse
@@ -79,17 +78,22 @@ def approve(
         by = approved_by or getpass.getuser()
         if not yes and not typer.confirm(f"Approve this study for {site.name}, as {by}?"):
             fail("Not approved. Nothing was recorded.")
-        with closing(Store(site.own)) as store:
-            given = approved_now(read, hospitals, by, most_queries(read), ethics=ethics, expires=until)
-            record(store, given)
+        given = approved_now(read, hospitals, by, most_queries(read), ethics=ethics, expires=until)
+        _record(console, site, given)
     except HepafedError as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}; hepafed needs to write to this hospital's own_folder")
-    say(
-        console,
-        f"Approved: {read.study} ({read.hash[:12]}…) by {by}. To take it back: hepafed site revoke {read.study}",
-    )
+
+
+def _record(console: Console, site: "Site", given: "Approval") -> None:
+    from client.approval import approve
+    from client.store import Store
+
+    with closing(Store(site.own)) as store:
+        approve(store, given)
+    said = f"Approved: {given.name} ({given.study[:12]}…) by {given.approved_by}"
+    say(console, f"{said}. To take it back: hepafed site revoke {given.name}")
 
 
 def _refuse_what_cannot_run(study: "Study", roster: Mapping[str, str], until: date | None) -> None:

@@ -11,6 +11,8 @@ from deploy.terminal import fail, say
 
 if TYPE_CHECKING:
     from client.extraction_run.run import Done
+    from client.site import Site
+    from common.study import Study
 
 FAILED_SHOWN = 20
 
@@ -44,7 +46,6 @@ def extract(
     Example: hepafed site extract study.yaml hospitals/aspen --processes 2
     """
     from client.extraction_run.run import Asked, extract_hospital
-    from client.extraction_run.table import write_table
     from client.site import open_site
     from common.study import Study
     from deploy.computed_features import check_predictors
@@ -54,10 +55,8 @@ def extract(
         fail(
             f"{folder}: there is no such folder; name the hospital's folder, which holds patients.csv and images/"
         )
-    if csv is not None and csv.exists() and not overwrite:
-        fail(f"{csv} is there already; name another file with --csv, or add --overwrite to replace it")
-    if csv is not None and not csv.resolve().parent.is_dir():
-        fail(f"{csv}: there is no folder {csv.resolve().parent}; name a file in a folder that exists")
+    if csv is not None:
+        _refuse_table(csv, overwrite)
     console = Console()
     try:
         read = Study.from_file(study)
@@ -65,13 +64,8 @@ def extract(
         site = open_site(folder.resolve())
         with ExtractionProgress(console) as progress:
             done = extract_hospital(site, read, Asked(processes, minutes, again), progress.watch)
-        if csv is not None and csv.resolve() in (
-            site.folder / site.file.patients,
-            site.folder / site.file.features,
-        ):
-            fail(f"{csv} is one of the hospital's own files, which are only read: name another file with --csv")
         if csv is not None:
-            write_table(site, read, done.with_features, csv)
+            _write_table(csv, site, read, done)
     except HepafedError as error:
         fail(str(error))
     except OSError as error:
@@ -83,6 +77,22 @@ def extract(
         say(console, f"Written: {csv} (patients' features: it stays in the hospital)")
     if done.failed:
         raise typer.Exit(code=2)
+
+
+def _refuse_table(csv: Path, overwrite: bool) -> None:
+    """Before hours of work, not after them."""
+    if csv.exists() and not overwrite:
+        fail(f"{csv} is there already; name another file with --csv, or add --overwrite to replace it")
+    if not csv.resolve().parent.is_dir():
+        fail(f"{csv}: there is no folder {csv.resolve().parent}; name a file in a folder that exists")
+
+
+def _write_table(csv: Path, site: "Site", study: "Study", done: "Done") -> None:
+    from client.extraction_run.table import write_table
+
+    if csv.resolve() in (site.folder / site.file.patients, site.folder / site.file.features):
+        fail(f"{csv} is one of the hospital's own files, which are only read: name another file with --csv")
+    write_table(site, study, done.with_features, csv)
 
 
 def say_what_was_done(console: Console, done: "Done", store: Path) -> None:

@@ -90,10 +90,8 @@ def ledger(
 
     Example: hepafed site ledger hospitals/aspen --verify --against 5f0c…
     """
-    from client.ledger import START, entries
-    from client.ledger import head as head_of
+    from client.ledger import START
     from client.store import Store
-    from deploy.ledger_words import lines_of, print_lines
 
     if values and show is None:
         fail("--values shows the values of one entry: add --show and its number", UNUSABLE)
@@ -110,22 +108,10 @@ def ledger(
         with closing(Store(site.own)) as store:
             if verify:
                 _verify(console, site, store, against)
-            number, last = head_of(store)
-            if head:
-                say(console, last)
-            if syslog is not None:
-                send_to_syslog(f"hepafed ledger of {site.name}: {number} entries, head {last}", syslog)
-                say(console, f"Sent to {syslog}: {number} entries, head {last}")
-            if verify or head or syslog is not None:
-                return
-            lines = lines_of(store, entries(store))
-            if csv is not None:
-                _write_csv(csv, lines)
-                say(console, f"Written: {csv} ({len(lines)} entries)")
-            elif show is not None:
-                _show(console, store, lines, show, values)
-            else:
-                print_lines(console, lines)
+            if head or syslog is not None:
+                _give_head(console, site, store, head, syslog)
+            if not (verify or head or syslog is not None):
+                _list(console, store, show, values, csv)
     except HepafedError as error:
         fail(str(error), UNUSABLE)
     except OSError as error:
@@ -195,6 +181,33 @@ def _verify(console: Console, site: "Site", store: "Store", against: str | None)
             console,
             "Whether the last entries are all there shows only against a head that was exported: --against",
         )
+
+
+def _give_head(console: Console, site: "Site", store: "Store", printed: bool, syslog: str | None) -> None:
+    """The hash of the last entry, to where nobody in the hospital can change it."""
+    from client.ledger import head
+
+    number, last = head(store)
+    if printed:
+        say(console, last)
+    if syslog is not None:
+        send_to_syslog(f"hepafed ledger of {site.name}: {number} entries, head {last}", syslog)
+        say(console, f"Sent to {syslog}: {number} entries, head {last}")
+
+
+def _list(console: Console, store: "Store", show: int | None, values: bool, csv: Path | None) -> None:
+    """All entries, as a file or on the screen, or one of them."""
+    from client.ledger import entries
+    from deploy.ledger_words import lines_of, print_lines
+
+    lines = lines_of(store, entries(store))
+    if csv is not None:
+        _write_csv(csv, lines)
+        say(console, f"Written: {csv} ({len(lines)} entries)")
+    elif show is not None:
+        _show(console, store, lines, show, values)
+    else:
+        print_lines(console, lines)
 
 
 def _show(console: Console, store: "Store", lines: "list[Line]", number: int, values: bool) -> None:

@@ -75,7 +75,7 @@ def harmonise(
     """
     from threadpoolctl import threadpool_limits
 
-    from client.join import harmonise_here
+    from client.frozen_harmonisation import harmonise_here
     from client.site import open_site
     from common.frozen_model import read_frozen_model
 

@@ -159,6 +159,8 @@ def leave(
         fail(str(error))
     for study_hash in left.revoked:
         say(console, f"Left: {study_hash}. A run that goes on stops at its next question here")
+    for path in left.deleted:
+        say(console, f"Deleted: {path}")
 
 
 def _passphrase(confirm: bool) -> str:

@@ -1,13 +1,9 @@
 """What the functions of this room take and give: float64 tables, and sums that add across hospitals."""
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-Labels = NDArray[Any]
 Sums = dict[str, Array]
 
 
@@ -47,16 +43,6 @@ def centre(table: Array) -> Array:
     centred -= centred.mean(axis=0)
     centred[:, (table == table[0]).all(axis=0)] = 0.0
     return centred
-
-
-def add(answers: Iterable[Sums]) -> Sums:
-    """The total of the hospitals' sums, added in the order given."""
-    total: Sums = {}
-    for sums in answers:
-        if total and total.keys() != sums.keys():
-            raise ValueError(f"answers differ in their sums: {sorted(total)} and {sorted(sums)}")
-        total = {key: (total[key] + value if total else value.copy()) for key, value in sums.items()}
-    return total
 
 
 def symmetric(upper: Array, q: int) -> Array:

@@ -54,17 +54,6 @@ def residuals(
     return e
 
 
-def residual_sums(rows: Array) -> Sums:
-    """Round 2: ``n`` and ``e`` = Σ e."""
-    return {"n": np.array([float(len(rows))]), "e": rows.sum(axis=0)}
-
-
-def residual_mean(total: Sums) -> Array:
-    """The residuals' mean over all hospitals."""
-    mean: Array = total["e"] / total["n"]
-    return mean
-
-
 def residual_crossproducts(rows: Array, mean: Array) -> Sums:
     """Round 3: ``n`` and ``ee`` = Σ (e − ē)(e − ē)ᵀ, upper triangle."""
     centred = rows - mean
@@ -87,19 +76,12 @@ def components(total: Sums, mean: Array, *, explained: float = 0.95, standardise
     return Components(mean, scale, vectors[:, :k].copy(), n)
 
 
-def score_sums(rows: Array, basis: Components, batches: ArrayLike | None = None) -> Sums:
-    """Round 4: ``n`` and ``zz`` = Σ (z − z̄ of the batch)² of the scores, (k)."""
-    z = basis.scores(rows)
-    squares = np.zeros(z.shape[1])
-    for batch in batch_rows(batches, len(z)):
-        squares += (centre(z[batch]) ** 2).sum(axis=0)
-    return {"n": np.array([float(len(rows))]), "zz": squares}
-
-
-def score_variance(total: Sums) -> Array:
-    """The scores' pooled variance within hospitals, Σzz / N as in ComBat."""
-    variance: Array = total["zz"] / total["n"]
-    return variance
+def score_sums(scores: Array, batches: ArrayLike | None = None) -> Sums:
+    """Round 4: ``n`` and ``zz`` = Σ (z − z̄ of the batch)² of the scores, (k); their pooled variance is Σzz / N."""
+    squares = np.zeros(scores.shape[1])
+    for batch in batch_rows(batches, len(scores)):
+        squares += (centre(scores[batch]) ** 2).sum(axis=0)
+    return {"n": np.array([float(len(scores))]), "zz": squares}
 
 
 def estimate_scores(rows: Array, basis: Components, variance: Array) -> ScoreEffect:

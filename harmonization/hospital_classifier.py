@@ -43,9 +43,9 @@ def separation(own_train: Sums, train: Sums, own_test: Sums, test: Sums) -> floa
     return float(ndtr(w @ (own_mean - rest_mean) / np.sqrt(spread))) if spread > 0 else 0.5
 
 
-def separation_answer(auc: float, patients: int) -> Sums:
-    """What leaves: ``n`` and ``weighted`` = n · AUC."""
-    return {"n": np.array([float(patients)]), "weighted": np.array([patients * auc])}
+def separation_answer(auc: float, patients: Array) -> Sums:
+    """What leaves: ``n``, the held-out patients, and ``weighted`` = n · AUC."""
+    return {"n": patients, "weighted": patients * auc}
 
 
 def mean_separation(total: Sums) -> float:

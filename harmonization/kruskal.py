@@ -27,11 +27,6 @@ class Kruskal:
     p_value: Array
 
 
-def number_of_bins(patients: int, per_bin: int = 10) -> int:
-    """Bins so that ``per_bin`` patients fall into each on average, between 4 and 256."""
-    return int(np.clip(patients // per_bin, 4, LARGEST))
-
-
 def bins(features: ArrayLike, mean: ArrayLike, deviation: ArrayLike, count: int) -> NDArray[np.int64]:
     """Each value's bin: ``⌊count · Φ((x − mean)/deviation)⌋``, about equally filled; both figures are public."""
     x = as_table(features, "features")

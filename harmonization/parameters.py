@@ -89,22 +89,6 @@ class CombatParameters:
             content.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype=kind).tobytes())
         return content.hexdigest()
 
-    def check_columns(self, covariate_names: list[str], feature_names: list[str]) -> None:
-        """ValueError unless a table's columns are these, in this order: swapped columns would pass unnoticed."""
-        for what, ours, theirs in (
-            ("covariates", self.covariate_names, tuple(covariate_names)),
-            ("features", self.feature_names, tuple(feature_names)),
-        ):
-            if ours != theirs:
-                pairs = zip(ours, theirs, strict=False)
-                first = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))
-                expected = ours[first] if first < len(ours) else "nothing"
-                found = theirs[first] if first < len(theirs) else "nothing"
-                raise ValueError(
-                    f"{what}: the model was fitted on {len(ours)} column(s) and the table has {len(theirs)}; "
-                    f"at position {first + 1} expected {expected!r}, found {found!r}"
-                )
-
     def to_arrays(self) -> dict[str, Any]:
         """Plain lists, numbers and words: JSON keeps every bit of them."""
         return {
@@ -126,29 +110,6 @@ class CombatParameters:
             "findings": list(self.findings),
             "digest": self.digest,
         }
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, Any]) -> "CombatParameters":
-        """What `to_arrays` gave; ValueError when the format or the content hash is another."""
-        if arrays.get("format") != FORMAT:
-            raise ValueError(f"format: expected {FORMAT!r}, found {arrays.get('format')!r}")
-        grand_mean = np.asarray(arrays["grand_mean"], dtype=np.float64)
-        parameters = cls(
-            settings=CombatSettings(**arrays["settings"]),
-            coefficients=np.asarray(arrays["coefficients"], dtype=np.float64).reshape(-1, len(grand_mean)),
-            grand_mean=grand_mean,
-            variance=np.asarray(arrays["variance"], dtype=np.float64),
-            constant=np.asarray(arrays["constant"], dtype=np.bool_),
-            groups=np.asarray(arrays["groups"], dtype=np.int64),
-            patients=np.asarray(arrays["patients"], dtype=np.float64),
-            covariate_names=tuple(arrays["covariate_names"]),
-            feature_names=tuple(arrays["feature_names"]),
-            reference=str(arrays["reference"]),
-            findings=tuple(arrays["findings"]),
-        )
-        if arrays.get("digest") != parameters.digest:
-            raise ValueError("digest: the parameters were changed after they were fitted; ask for the model again")
-        return parameters
 
 
 def named(positions: NDArray[np.intp], names: tuple[str, ...], limit: int = 5) -> str:

@@ -66,13 +66,6 @@ class Transform:
             "powers": self.powers.tolist(),
         }
 
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, Any]) -> "Transform":
-        """What `to_arrays` gave."""
-        return cls(
-            arrays["kind"], *(np.asarray(arrays[key], dtype=np.float64) for key in ("location", "scale", "powers"))
-        )
-
 
 def no_transform(features: int) -> Transform:
     """The features as they are."""

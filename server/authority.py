@@ -39,7 +39,7 @@ class Authority:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
 
-    def for_hospital(self, hospital: str, key: ec.EllipticCurvePublicKey, days: int) -> x509.Certificate:
+    def for_hospital(self, hospital: str, key: ec.EllipticCurvePublicKey, days: float) -> x509.Certificate:
         """A hospital's certificate: its name, and that it may connect."""
         return self._signed(hospital, key, ExtendedKeyUsageOID.CLIENT_AUTH, (), days)
 
@@ -53,7 +53,7 @@ class Authority:
         key: ec.EllipticCurvePublicKey,
         use: x509.ObjectIdentifier,
         also_called: tuple[str, ...],
-        days: int,
+        days: float,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         until = min(now + timedelta(days=days), self.certificate.not_valid_after_utc)

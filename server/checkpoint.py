@@ -13,13 +13,16 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from common.errors import Code, StudyStopped
-from common.query import Disclosed, Total, canonical_json, pack_arrays, unpack_arrays
+from common.packed_arrays import pack_arrays, unpack_arrays
+from common.query import Disclosed, Total, canonical_json
 from common.study import Study
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS studies   (hash TEXT PRIMARY KEY, content TEXT NOT NULL, begun TEXT);
 CREATE TABLE IF NOT EXISTS exchanges (question TEXT NOT NULL, roster TEXT NOT NULL, sums BLOB NOT NULL,
                                       disclosed TEXT NOT NULL, bytes_up TEXT NOT NULL,
+                                      PRIMARY KEY (question, roster));
+CREATE TABLE IF NOT EXISTS opened    (question TEXT NOT NULL, roster TEXT NOT NULL, content BLOB NOT NULL,
                                       PRIMARY KEY (question, roster));
 CREATE TABLE IF NOT EXISTS lost      (position INTEGER PRIMARY KEY AUTOINCREMENT, hospital TEXT NOT NULL UNIQUE,
                                       code TEXT NOT NULL, query TEXT NOT NULL);
@@ -30,10 +33,17 @@ _BYTES = TypeAdapter(dict[str, int])
 
 @dataclass(frozen=True)
 class Exchange:
-    """One question that was answered: the total, and how many bytes each answer took."""
+    """One question that was answered: the total, and how many bytes each answer took.
+
+    Parameters
+    ----------
+    opened
+        Of counts: with what the hospitals add them up themselves (common/secure_sum/opened.py).
+    """
 
     total: Total
     bytes_up: dict[str, int]
+    opened: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class Checkpoint:
         path.touch(mode=0o600)
         path.chmod(0o600)  # totals are for the coordinator alone; SQLite gives its other files the same mode
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA page_size=65536")  # a network's totals are tens of megabytes
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(SCHEMA)
@@ -107,13 +118,14 @@ class Checkpoint:
     def find(self, question: str, roster: tuple[str, ...]) -> Exchange | None:
         """The exchange in which this roster answered this question, if it has."""
         row = self._database.execute(
-            "SELECT sums, disclosed, bytes_up FROM exchanges WHERE question = ? AND roster = ?",
+            "SELECT sums, disclosed, bytes_up, content FROM exchanges LEFT JOIN opened USING (question, roster) "
+            "WHERE question = ? AND roster = ?",
             (question, canonical_json(sorted(roster))),
         ).fetchone()
         if row is None:
             return None
         total = Total(sums=unpack_arrays(row[0]), disclosed=_DISCLOSED.validate_json(row[1]))
-        return Exchange(total=total, bytes_up=_BYTES.validate_json(row[2]))
+        return Exchange(total=total, bytes_up=_BYTES.validate_json(row[2]), opened=row[3] or b"")
 
     def keep(self, question: str, roster: tuple[str, ...], exchange: Exchange) -> None:
         """Keep an exchange."""
@@ -127,6 +139,11 @@ class Checkpoint:
                 canonical_json(exchange.bytes_up),
             ),
         )
+        if exchange.opened:
+            self._database.execute(
+                "INSERT OR REPLACE INTO opened VALUES (?, ?, ?)",
+                (question, canonical_json(sorted(roster)), exchange.opened),
+            )
 
     def keep_loss(self, loss: Loss) -> None:
         """Keep that a hospital was lost: a resumed run goes on without it, as the first one did."""

@@ -7,14 +7,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from common import wire
+from common.counting import COUNTED_BY, COUNTING
 from common.errors import Code, StudyStopped
-from common.query import WITHOUT_SUMS, Answer, DisclosureClass, Query, RowSet, Total, View, add, pack_arrays
+from common.query import WITHOUT_SUMS, Answer, DisclosureClass, Query, RowSet, Total, View, add
 from common.splits import splits_of
 from common.study import Study
 from server.checkpoint import Checkpoint, Exchange
 from server.hospitals import Hospitals, raise_if_lost
 from server.progress import Progress
 from server.secure_sums import SecureSums
+
+LOST_THERE = (Code.UNKNOWN_VIEW, Code.NUMBERS_NOT_SIGNED)
+"""What a hospital says that lacks a view, the room or the counts."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class FlowerFederation:
         self._begun = False
         self._sums = SecureSums(hospitals, study.hash, self.roster)
         self._counted: set[str] = set()
+        self._opened: dict[tuple[str, str | None], dict[str, bytes]] = {}
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -108,32 +113,42 @@ class FlowerFederation:
         )
         chain = self._chain(view, *also)
         exchange = self._checkpoint.find(query.question, self.roster)
+        if exchange is not None and name in COUNTING and not exchange.opened:
+            exchange = None  # kept before counts were handed round: the hospitals send the same answers again
         replayed = exchange is not None
         if exchange is None:
             exchange = self._exchange(query, chain)
             self._checkpoint.keep(query.question, self.roster, exchange)
+        if exchange.opened:
+            self._opened.setdefault((name, view), {})[query.question] = exchange.opened
         self._progress.exchanged(replayed, largest=max(exchange.bytes_up.values(), default=0))
         self._write_down(query, exchange, chain)
         return exchange.total
 
     def _exchange(self, query: Query, chain: list[str]) -> Exchange:
-        """One exchange with the roster; views that a hospital has lost are sent again."""
-        found = self._asked(query, [h for h in chain if h not in self._sent], with_room=not self._begun)
-        if not isinstance(found, Exchange) and any(a.disclosed.code is Code.UNKNOWN_VIEW for a in found.values()):
-            found = self._asked(query, chain, with_room=True)
+        """One exchange with the roster; what a hospital has lost is sent again."""
+        counts: dict[str, bytes] = {}
+        for counting in COUNTED_BY.get(query.name, ()):
+            counts |= self._opened.get((counting, query.view), {})
+        new = [counts[question] for question in counts if question not in self._sent]
+        found = self._asked(query, [h for h in chain if h not in self._sent], new, with_room=not self._begun)
+        if not isinstance(found, Exchange) and any(a.disclosed.code in LOST_THERE for a in found.values()):
+            found = self._asked(query, chain, list(counts.values()), with_room=True)
         if not isinstance(found, Exchange):
             raise_if_lost(found, query.name)
             raise StudyStopped(f"query {query.name}: the hospitals' answers cannot be added up")
-        self._sent |= set(chain)
+        self._sent |= {*chain, *counts}
         self._begun = True
         return found
 
-    def _asked(self, query: Query, views: list[str], *, with_room: bool) -> Exchange | dict[str, Answer]:
+    def _asked(
+        self, query: Query, views: list[str], counts: list[bytes], *, with_room: bool
+    ) -> Exchange | dict[str, Answer]:
         """The total, or the answers where a hospital refused, was silent or lacks a view."""
         packed = {h: self._views[h].to_bytes() for h in views}
-        if self._study.privacy.secure_sum and query.name not in WITHOUT_SUMS:
-            return self._sums.exchange(query, packed, with_room=with_room)
-        replies = self._hospitals.ask_roster(query, packed, with_room=with_room)
+        if (self._study.privacy.secure_sum and query.name not in WITHOUT_SUMS) or query.name in COUNTING:
+            return self._sums.exchange(query, packed, with_room=with_room, counts=counts)
+        replies = self._hospitals.ask_roster(query, packed, with_room=with_room, counts=counts)
         answers = {name: wire.answer_from_bytes(reply.packed) for name, reply in replies.items()}
         if any(answer.disclosed.code is not None for answer in answers.values()):
             return answers
@@ -156,9 +171,7 @@ class FlowerFederation:
         """Note what left; a view counts where it is first needed, however often it really travelled."""
         new = [h for h in chain if h not in self._counted]
         self._counted |= set(new)
-        down = (
-            len(query.head()) + len(pack_arrays(query.arrays)) + sum(len(self._views[h].to_bytes()) for h in new)
-        )
+        down = len(query.head()) + len(query.packed) + sum(len(self._views[h].to_bytes()) for h in new)
         self.record.append(
             Asked(
                 query=query.name,

@@ -8,6 +8,7 @@ from common.frozen_model import FrozenModel
 from common.model_steps import chain
 from common.query import View
 from common.splits import FINAL
+from common.whole_files import AS_THE_UMASK_SAYS, whole
 from server.study_run import Finished
 
 
@@ -31,9 +32,8 @@ def write_frozen_model(finished: Finished, path: Path) -> None:
     model = frozen_model(finished)
     if model is None:
         return
-    partial = path.with_suffix(".partial")
-    partial.write_text(model.to_text(), encoding="utf-8")
-    partial.replace(path)
+    with whole(path, AS_THE_UMASK_SAYS) as file:
+        file.write(model.to_text())
 
 
 def final_step(view: View) -> tuple[str, dict[str, object], dict[str, np.ndarray]]:

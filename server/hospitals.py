@@ -1,7 +1,7 @@
 """The hospitals at the other end of a Flower grid: messages out, packed answers back, silence noticed."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flwr.app import Message, RecordDict
@@ -65,6 +65,7 @@ class Hospitals:
         *,
         with_room: bool = False,
         askings: Mapping[str, Asking] | None = None,
+        counts: Sequence[bytes] = (),
     ) -> dict[str, Reply]:
         """Ask the hospitals of the query's roster; a silent one gets an answer that says so.
 
@@ -74,10 +75,12 @@ class Hospitals:
             Hand round what each of them said at the roll call: how many patients it has, signed.
         askings
             How each hospital is to mask its answer; None: not at all.
+        counts
+            Opened counts that the question's cells are held against.
         """
         room = Room.of({name: self.said[name] for name in query.roster}).to_json() if with_room else ""
         contents = {
-            self.node_of[name]: wire.query_to_record(query, views, room, (askings or {}).get(name))
+            self.node_of[name]: wire.query_to_record(query, views, room, (askings or {}).get(name), counts)
             for name in query.roster
         }
         replies = self._converse(contents, query.name)

@@ -72,7 +72,6 @@ class Standing:
 
     hospital: str
     node: str
-    issued: float
     expires: float
     revoked: float | None
     reason: str | None
@@ -216,4 +215,4 @@ def serial_of(certificate: x509.Certificate) -> str:
 
 _INVITED = "SELECT number, hospital, public_half, expires, request, answer, withdrawn FROM invitations"
 _NODE = "SELECT node, hospital, public_key, joined, ended, number FROM nodes"
-_STANDING = "SELECT hospital, node, issued, expires, revoked, reason FROM certificates"
+_STANDING = "SELECT hospital, node, expires, revoked, reason FROM certificates"

@@ -6,6 +6,7 @@ from common.model_steps import chain
 from common.released_model import ReleasedModel
 from common.splits import APPARENT, FINAL
 from common.variables import INDICATOR
+from common.whole_files import AS_THE_UMASK_SAYS, whole
 from common.whole_hospitals import trains
 from server.frozen_model import final_step, frozen_model
 from server.study_run import Finished
@@ -38,6 +39,5 @@ def released_model(finished: Finished) -> ReleasedModel:
 
 def write_released_model(finished: Finished, path: Path) -> None:
     """Write the model so that it is there whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(released_model(finished).to_text(), encoding="utf-8")
-    partial.replace(path)
+    with whole(path, AS_THE_UMASK_SAYS) as file:
+        file.write(released_model(finished).to_text())

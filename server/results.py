@@ -11,6 +11,7 @@ import numpy as np
 from common.query import SMALLEST_CELL
 from common.study import Study
 from common.variables import INDICATOR
+from common.whole_files import AS_THE_UMASK_SAYS, whole
 from common.whole_hospitals import trains
 from server.evaluation.external import external_of, notes_on_external
 from server.evaluation.harmonisation_results import judged_of
@@ -121,9 +122,9 @@ def _protection(study: Study, lower_profile: bool) -> dict[str, Any]:
 
 def write_results(results: dict[str, Any], path: Path) -> None:
     """Write results.json so that it is there whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with whole(path, AS_THE_UMASK_SAYS) as file:
+        file.write(text)
 
 
 def _sites(finished: Finished) -> dict[str, Any]:

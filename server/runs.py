@@ -5,7 +5,6 @@ and progress.jsonl by the run itself. No file has two writers, so nothing is loc
 """
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 from common.errors import HepafedError
 from common.study import Study
+from common.whole_files import AS_THE_UMASK_SAYS, whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
@@ -182,6 +182,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    partial.replace(path)
+    with whole(path, AS_THE_UMASK_SAYS, durable=False, several_writers=True) as file:
+        json.dump(content, file, indent=1)

@@ -1,10 +1,11 @@
 """The coordinator's side of secure sums: set-up, masked answers, and the total that opens."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common import wire
+from common.counting import COUNTING
 from common.errors import Code, HospitalLost, StudyStopped
 from common.masking import Asking, Said, Step
 from common.query import Answer, Arrays, Query, Total
@@ -12,6 +13,7 @@ from common.secure_sum.agreement import Agreement
 from common.secure_sum.bounded import bounds_of, from_summed
 from common.secure_sum.encoding import unpack
 from common.secure_sum.fixed_point import Exponents
+from common.secure_sum.opened import Opened
 from common.secure_sum.refusals import SecureSumRefused
 from common.secure_sum.set_up import SetUp
 from common.secure_sum.total import RoundTotal
@@ -37,24 +39,31 @@ class SecureSums:
     _handed: set[str] = field(default_factory=set)
 
     def exchange(
-        self, query: Query, views: Mapping[str, bytes], *, with_room: bool
+        self, query: Query, views: Mapping[str, bytes], *, with_room: bool, counts: Sequence[bytes] = ()
     ) -> Exchange | dict[str, Answer]:
         """The total of the roster's answers; the answers themselves where a hospital refused or lacks a view."""
         set_up, number = self._next_round()
-        replies = self._ask(query, views, set_up, number, with_room)
+        replies = self._ask(query, views, set_up, number, with_room, counts)
         answers = {name: wire.answer_from_bytes(reply.packed) for name, reply in replies.items()}
         if any(answer.disclosed.code is not None for answer in answers.values()):
             return answers
         self._handed |= set(replies)
         try:
-            sums = self._total(query, set_up, number, replies)
+            sums, opened = self._total(query, set_up, number, replies)
         except SecureSumRefused as refused:
             raise _as_lost(refused, query.name) from None
         disclosed = {name: answers[name].disclosed for name in self.roster}
-        return Exchange(Total(sums, disclosed), {name: replies[name].size for name in self.roster})
+        sizes = {name: replies[name].size for name in self.roster}
+        return Exchange(Total(sums, disclosed), sizes, opened)
 
     def _ask(
-        self, query: Query, views: Mapping[str, bytes], set_up: SetUp, number: int, with_room: bool
+        self,
+        query: Query,
+        views: Mapping[str, bytes],
+        set_up: SetUp,
+        number: int,
+        with_room: bool,
+        counts: Sequence[bytes],
     ) -> dict[str, Reply]:
         askings = {
             name: Asking(
@@ -64,10 +73,12 @@ class SecureSums:
             )
             for name in self.roster
         }
-        return self.hospitals.ask_roster(query, views, with_room=with_room, askings=askings)
+        return self.hospitals.ask_roster(query, views, with_room=with_room, askings=askings, counts=counts)
 
-    def _total(self, query: Query, set_up: SetUp, number: int, replies: Mapping[str, Reply]) -> Arrays:
-        """The opened total of masked answers."""
+    def _total(
+        self, query: Query, set_up: SetUp, number: int, replies: Mapping[str, Reply]
+    ) -> tuple[Arrays, bytes]:
+        """The opened total of masked answers, and what a hospital needs to open it, too."""
         masked = {name: _read(name, reply) for name, reply in replies.items()}
         shapes = {name: scales for name, (scales, _) in masked.items()}
         first = min(shapes)
@@ -90,7 +101,18 @@ class SecureSums:
             raise_if_lost(
                 {name: wire.answer_from_bytes(reply.packed) for name, reply in revealed.items()}, query.name
             )
-        return from_summed(total.open(reveals), bounds_of(query))
+        summed = from_summed(total.open(reveals), bounds_of(query))
+        agreed, names = set_up.agreement, sorted(masked)
+        opened = Opened(
+            agreed.run,
+            agreed.rounds,
+            number,
+            query.question,
+            scales,
+            tuple(masked[name][1] for name in names),
+            tuple(total.secrets[name] for name in names),
+        )
+        return summed, opened.to_bytes() if query.name in COUNTING else b""
 
     def _next_round(self) -> tuple[SetUp, int]:
         if self._set_up is None or self._round == ROUNDS:

@@ -28,7 +28,7 @@ from flwr.superlink.routers.fleet.middlewares import FleetEventLogMiddleware
 from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
 
 from common.flower_processes import LOOPBACK
-from common.passing_by import CONTROL, FLEET, never, pass_by, under
+from common.skipped_middleware import CONTROL, FLEET, never, pass_by, under
 from server.waiting_pulls import let_pulls_wait
 
 LOOK_SECONDS = 1.0
@@ -101,7 +101,7 @@ def spare_writes() -> None:
 
 
 def spare_layers() -> None:
-    """Leave out layers of middleware that do nothing for a request; see common/passing_by.py.
+    """Leave out layers of middleware that do nothing for a request; see common/skipped_middleware.py.
 
     Event logs are off because no plugin for them is installed, traces because nothing here switches them on.
     """

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +18,11 @@ from client.joining import join
 from common.flower_processes import LOOPBACK, accepts, free_port
 from deploy.pki import file_of, found_consortium, invite
 from server.coordinator_folder import CoordinatorFolder
+from tests.waiting import until
 
 START_SECONDS = 20.0
+A_MINUTE_AGO = -1 / (24 * 60)
+"""In days: when a certificate ran out."""
 
 
 @dataclass
@@ -111,7 +114,7 @@ def running_gateway(folder: CoordinatorFolder) -> Iterator[RunningGateway]:
         )
     running = RunningGateway(folder, port, process, log_file)
     try:
-        wait_until(lambda: accepts(port) or process.poll() is not None)
+        until(lambda: accepts(port) or process.poll() is not None, START_SECONDS, "the gateway listens")
         assert process.poll() is None, log_file.read_text()
         yield running
     finally:
@@ -132,17 +135,9 @@ def running_forwarder(own_folder: Path, log_file: Path, **environment: str) -> I
             env=surroundings,
         )
     try:
-        wait_until(lambda: accepts(port) or process.poll() is not None)
+        until(lambda: accepts(port) or process.poll() is not None, START_SECONDS, "the forwarder listens")
         assert process.poll() is None, log_file.read_text()
         yield port
     finally:
         process.terminate()
         process.wait(20)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-    """Wait for something that happens by itself."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)

@@ -4,7 +4,6 @@ One file: pictures are in it, nothing is loaded from elsewhere, no script runs. 
 """
 
 import base64
-import os
 import struct
 from pathlib import Path
 
@@ -12,18 +11,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from client.cohort.findings import Severity
 from client.cohort.site_check import CheckedPatient, Picture, SiteCheck
+from common.whole_files import whole
 
 _HERE = Path(__file__).parent
 
 
 def write_check_page(path: Path, check: SiteCheck) -> None:
     """The page; it is there whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(opened, "w", encoding="utf-8") as file:
+    with whole(path) as file:
         file.write(render_check_page(check))
-    partial.replace(path)
 
 
 def render_check_page(check: SiteCheck) -> str:

@@ -4,9 +4,8 @@ PyRadiomics accepts in silence NaN in the region, HU shifted by 1024, a constant
 bin width of 25; a 16-bit MR image with a bin width of 25 keeps it busy for ever.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,8 +13,6 @@ import SimpleITK as sitk
 from client.cohort import phase_checks, region_checks
 from client.cohort.findings import Finding, Findings, Severity
 from client.cohort.image_names import CT, PT, US
-from client.cohort.images import survey_patient
-from client.cohort.images_file import ImagesFile
 from client.cohort.patient_images import PatientImages, Phase
 from common.features import Features
 
@@ -61,17 +58,6 @@ def limits_of(features: Features) -> Limits:
         },
         most_bins=features.maximum_bins,
     )
-
-
-def check_patient(
-    folder: Path,
-    general: ImagesFile | None = None,
-    phases: Sequence[str] | None = None,
-    limits: Limits | None = None,
-) -> tuple[Finding, ...]:
-    """Read and check images/ID; never raises for what is wrong with the images."""
-    patient = survey_patient(folder, general, phases)
-    return patient.findings + check_images(patient, limits)
 
 
 def check_images(patient: PatientImages, limits: Limits | None = None) -> tuple[Finding, ...]:

@@ -70,11 +70,6 @@ class PatientImages:
     phases: dict[str, Phase]
     findings: tuple[Finding, ...]
 
-    def phases_with(self, mask: str) -> list[str]:
-        """The phases on whose grid a mask lies, those it was drawn on first."""
-        holders = [phase for phase in self.phases.values() if mask in phase.masks]
-        return [phase.name for phase in sorted(holders, key=lambda phase: mask not in phase.drawn_here)]
-
     @property
     def digest(self) -> str:
         """SHA-256 of every image and mask, by name."""

@@ -5,7 +5,6 @@ people.
 """
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -14,18 +13,15 @@ from client.cohort.faults import Faults, near_miss
 from client.cohort.image_names import PHASES, US, MaskName, is_phase, mask_name
 from client.cohort.import_plan import PlanRow
 from common.errors import Code, HospitalError
+from common.whole_files import whole
 
 
 def write_plan(path: Path, rows: Sequence[PlanRow]) -> None:
     """The plan as a table that a spreadsheet opens; readable by its owner alone."""
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(opened, "w", newline="", encoding="utf-8-sig") as file:
+    with whole(path, encoding="utf-8-sig") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(_columns())
         table.writerows(asdict(row).values() for row in rows)
-    partial.replace(path)
 
 
 def _columns() -> list[str]:

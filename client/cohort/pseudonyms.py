@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.errors import Code, HospitalError
+from common.whole_files import whole
 
 _KEY_BYTES = 32
 _LETTERS = 10  # 50 bits: among 100,000 patients the chance that two share a pseudonym is 1 in 200,000
@@ -85,11 +86,7 @@ def write_identities(path: Path, identities: Mapping[str, str]) -> None:
     if path.exists():
         with path.open(newline="", encoding="utf-8-sig") as file:
             known = {row["patient_id"]: row["id"] for row in csv.DictReader(file)} | known
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(opened, "w", newline="", encoding="utf-8-sig") as file:
+    with whole(path, encoding="utf-8-sig") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["patient_id", "id"])
         table.writerows(sorted(known.items()))
-    partial.replace(path)

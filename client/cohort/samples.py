@@ -1,7 +1,7 @@
 """What this hospital's patients bring to an unprepared study: landmarks of intensities, or voxels of tumours.
 
 Taken from the images by client/extraction/samples.py, kept in the hospital's store, summed by
-client/queries/preparation.py; no sample leaves.
+client/queries/nyul.py and habitats.py; no sample leaves.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import numpy as np
 
 from client.cohort.faults import counted, some
 from client.cohort.images_file import read_images_file
+from client.cohort.last_read import LastRead
 from client.site import Site
 from client.store import extractions
 from common.errors import Code, HospitalError
@@ -53,7 +54,7 @@ def sampled_now(features: Features) -> str:
 
 
 def read_samples(site: Site, study: Study, patients: Sequence[str]) -> Samples:
-    """The samples of an unprepared study.
+    """The samples of an unprepared study; read once a process as long as nothing changes.
 
     Raises
     ------
@@ -61,14 +62,10 @@ def read_samples(site: Site, study: Study, patients: Sequence[str]) -> Samples:
         Where a patient's images have neither samples nor a reason why there are none.
     """
     key = (study.hash, tuple(patients), extractions(site.extracted_in))
-    known = _READ.get(str(site.extracted))
-    if known is None or known[0] != key:
-        known = _READ[str(site.extracted)] = (key, _read(site, study, patients))
-    return known[1]
+    return _LAST.get(site, key, lambda: _read(site, study, patients))
 
 
-_READ: dict[str, tuple[object, Samples]] = {}
-"""A hospital's last samples: learning asks for the same ones again and again."""
+_LAST = LastRead[Samples]()
 
 
 def _read(site: Site, study: Study, patients: Sequence[str]) -> Samples:

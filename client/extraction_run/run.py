@@ -5,17 +5,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.cannot_extract import CannotExtract
 from client.cohort.extracted_features import require_pyradiomics
-from client.cohort.findings import ImagesUnusable, stopping
+from client.cohort.findings import stopping
 from client.cohort.image_checks import check_images, limits_of
 from client.cohort.images_file import ImagesFile, read_images_file
 from client.extraction_run.done import Asked, Done, Watch
 from client.extraction_run.kept import Failure, open_kept
 from client.extraction_run.listed import patients_with_images
-from client.extraction_run.sample import sample
+from client.extraction_run.perturbed_patients import sample
 from client.extraction_run.through import Through
 from client.extraction_run.turns import Turns
+from client.extraction_run.workers import failures_said
 from client.site import Site
 from common.errors import Code, HospitalError
 from common.features import Features
@@ -88,22 +88,13 @@ def compute(task: Task) -> object:
 
     one_thread()
     logging.getLogger("radiomics").setLevel(logging.ERROR)
-    try:
+
+    def work() -> object:
         patient = read_phases(task.folder, task.general, task.features)
         if faults := stopping(check_images(patient, limits_of(task.features))):
             return Failure("\n".join(map(str, faults)))
         if task.features.to_be_learnt():
             return take_samples(phase_images(patient, task.features), task.features)
         return measure(patient, task.features, task.in_sample)
-    except ImagesUnusable as unusable:
-        return Failure(str(unusable))
-    except (CannotExtract, HospitalError) as fault:
-        return Failure(f"patient {task.patient}: {fault}")
-    except MemoryError:
-        return Failure(
-            "out of memory: run again with fewer --processes, or larger voxels (spacing_mm)", again=True
-        )
-    except Exception as error:  # one patient must not stop the others; the type tells what to report
-        return Failure(
-            f"patient {task.patient}: an error of hepafed's own ({type(error).__name__}: {error})", again=True
-        )
+
+    return failures_said(task.patient, work)

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from client.cannot_extract import CannotExtract
+from client.cohort.findings import ImagesUnusable
 from client.extraction_run.kept import Failure
+from common.errors import HospitalError
 
 STARTING_S = 120.0
 """Importing the libraries takes seconds; on a crowded machine, many."""
@@ -70,6 +73,24 @@ def work_on(
     finally:
         for worker in workers:
             _end(worker)
+
+
+def failures_said(patient: str, work: Callable[[], object]) -> object:
+    """What the work on one patient gives, or a Failure with its reason."""
+    try:
+        return work()
+    except ImagesUnusable as unusable:
+        return Failure(str(unusable))
+    except (CannotExtract, HospitalError) as fault:
+        return Failure(f"patient {patient}: {fault}")
+    except MemoryError:
+        return Failure(
+            "out of memory: run again with fewer --processes, or larger voxels (spacing_mm)", again=True
+        )
+    except Exception as error:  # one patient must not stop the others; the type tells what to report
+        return Failure(
+            f"patient {patient}: an error of hepafed's own ({type(error).__name__}: {error})", again=True
+        )
 
 
 def _start(work: Callable[[Any], Any], task: Any) -> _Worker:

@@ -35,7 +35,7 @@ def spend_budget(rows: Rows, memory: Memory) -> dict[str, float]:
             Code.NOT_ALLOWED,
             f"query {query.name!r}: a study with privacy.differential asks only what carries noise",
         )
-    if query.name not in SHARES or query.parameters.get("noise") is False:  # without noise: client/private.py
+    if query.name not in SHARES or query.parameters.get("noise") is False:  # without noise: client/noise.py
         return {}
     roster = canonical_json(sorted(query.roster))
     judge = judge_of(study, rows.site.file.policy)

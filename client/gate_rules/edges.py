@@ -2,7 +2,8 @@
 
 How many patients of all hospitals lie between two edges no hospital knows before it is asked. What each can hold is
 how many edges there are, over all questions of a study, how close they come beside its own spread, and that bins which
-look at the outcome take edges that were asked before without it.
+look at the outcome take edges that were asked before without it and hold enough patients by those counts
+(counted_cells.py).
 """
 
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit
 
+from client.gate_rules.counted_cells import WHOLE, by_scheme, check_counted_cells
 from client.gate_rules.memory import Earlier
 from client.gate_rules.survival_cells import check_cells_of_time
 from client.rows import Rows
+from common.counting import COUNTED_BY
 from common.errors import Code, HospitalError
 from common.query import SMALLEST_CELL, SMALLEST_DIFFERENCE
 from common.room import Room
@@ -23,15 +26,13 @@ FEWEST_ALLOWED = 16
 """Four edges and three for each of four narrowings: three quantiles of any column take no more."""
 CLOSEST = 1e-3
 """Of this hospital's own standard deviation, shared out among all patients."""
-WITH_TIMES = ("survival_order", "survival_risk", "survival_bootstrap", "horizon_predictions")
-WHOLE = 1.0
-"""No probability lies above: an edge there makes no bin."""
+COUNTED_BEFORE = frozenset(name for name, counting in COUNTED_BY.items() if "score_counts" in counting)
 
 
 def check_edges(rows: Rows, earlier: list[Earlier], room: Room) -> None:
     """Refuse edges that are too many, too close, or new where the outcome is looked at."""
     check_cells_of_time(rows, room)
-    if rows.query.name in ("discrimination", "bootstrap", "training_classes", "placement_products", *WITH_TIMES):
+    if rows.query.name in (*COUNTED_BEFORE, "training_counts"):
         _check_fixed(rows, earlier, room)
     elif rows.query.name == "threshold_classes":
         _check_cuts(rows, earlier)
@@ -39,6 +40,7 @@ def check_edges(rows: Rows, earlier: list[Earlier], room: Room) -> None:
         for place, values, edges in _edges(rows, earlier):
             scheme = APPARENT if rows.query.splits else Label.read(place).scheme
             _check(rows, place, values, edges, room.judged(rows.study, scheme))
+    check_counted_cells(rows, earlier)
 
 
 def _check(rows: Rows, place: str, values: np.ndarray, edges: np.ndarray, room: Room) -> None:
@@ -70,20 +72,20 @@ def _edges(rows: Rows, earlier: list[Earlier]) -> Iterator[tuple[str, np.ndarray
             score = expit(rows.linear_predictors(split, model)[chosen, 0])
             yield f"the score in {split}", score, np.unique(np.concatenate(asked))
         return
-    for scheme, edges in _by_scheme(query.parameters, query.arrays["edges"]).items():
+    for scheme, edges in by_scheme(query.parameters, query.arrays["edges"]).items():
         score, _ = rows.probabilities(scheme)
-        asked = [edges, *(_by_scheme(old.parameters, old.arrays["edges"]).get(scheme, edges) for old in earlier)]
+        asked = [edges, *(by_scheme(old.parameters, old.arrays["edges"]).get(scheme, edges) for old in earlier)]
         yield scheme, score, np.unique(np.concatenate(asked))
 
 
 def _check_fixed(rows: Rows, earlier: list[Earlier], room: Room) -> None:
     counted = [asked for asked in earlier if asked.name == "score_counts" and asked.view == rows.query.view]
     asked = [rows.query.arrays[name] for name in ("edges", "horizon_edges") if name in rows.query.arrays]
-    for scheme, edges in (pair for array in asked for pair in _by_scheme(rows.query.parameters, array).items()):
+    for scheme, edges in (pair for array in asked for pair in by_scheme(rows.query.parameters, array).items()):
         there = room.judged(rows.study, Label.read(scheme).scheme)
         allowed = max(1, min(there.most_of_smaller_class // SMALLEST_CELL, there.patients // SMALLEST_DIFFERENCE))
         rows.probabilities(scheme)  # a view that is no model is refused for that
-        new = [_by_scheme(asked.parameters, asked.arrays["edges"]).get(scheme) for asked in counted]
+        new = [by_scheme(asked.parameters, asked.arrays["edges"]).get(scheme) for asked in counted]
         known = np.concatenate([[WHOLE], *(e for e in new if e is not None)])
         bins = np.unique(edges[edges < WHOLE])
         if not np.isin(bins, known).all():
@@ -97,16 +99,11 @@ def _check_fixed(rows: Rows, earlier: list[Earlier], room: Room) -> None:
 def _check_cuts(rows: Rows, earlier: list[Earlier]) -> None:
     """A threshold is an edge of the training rows' bins of its model: patients are not sorted by any other."""
     counted = [asked for asked in earlier if asked.name == "training_classes" and asked.view == rows.query.view]
-    for label, cuts in _by_scheme(rows.query.parameters, rows.query.arrays["cuts"]).items():
+    for label, cuts in by_scheme(rows.query.parameters, rows.query.arrays["cuts"]).items():
         model = str(replace(Label.read(label), scheme=APPARENT))
-        known = [_by_scheme(asked.parameters, asked.arrays["edges"]).get(model) for asked in counted]
-        if not np.isin(cuts, np.concatenate([[WHOLE], *(e for e in known if e is not None)])).all():
+        known = [by_scheme(asked.parameters, asked.arrays["edges"]).get(model) for asked in counted]
+        if not np.isin(cuts, np.concatenate([[WHOLE], *(e.ravel() for e in known if e is not None)])).all():
             raise _refused(rows, f"{label}: a threshold that is no edge of the bins of its training rows")
-
-
-def _by_scheme(parameters: object, edges: np.ndarray) -> dict[str, np.ndarray]:
-    schemes = parameters.get("schemes", []) if isinstance(parameters, dict) else []
-    return {str(scheme): edges[k] for k, scheme in enumerate(schemes)}
 
 
 def _refused(rows: Rows, found: str) -> HospitalError:

@@ -1,10 +1,11 @@
 """What the gate remembers of a study between questions; it is in the hospital's store, whatever is killed."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, field
 
 from client.store import Store
+from common.counting import COUNTED_BY
 from common.query import Arrays, Query, View, canonical_json, pack_arrays, unpack_arrays
 
 TABLES = """
@@ -20,19 +21,28 @@ CREATE TABLE IF NOT EXISTS gate_cohorts   (study TEXT PRIMARY KEY, name TEXT NOT
 CREATE TABLE IF NOT EXISTS gate_unlocked  (study TEXT PRIMARY KEY, name TEXT NOT NULL, outcome TEXT NOT NULL,
                                            model TEXT NOT NULL, at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS gate_spent     (study TEXT, roster TEXT, question TEXT, squared REAL NOT NULL,
-                                           PRIMARY KEY (study, roster, question))
+                                           PRIMARY KEY (study, roster, question));
+CREATE TABLE IF NOT EXISTS gate_counts    (roster TEXT, question TEXT, counts BLOB NOT NULL,
+                                           PRIMARY KEY (question, roster))
 """
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """A question that was let through before."""
+    """A question that was let through before.
+
+    Parameters
+    ----------
+    counts
+        What all hospitals answered to a question that counts patients, where this hospital added it up; else empty.
+    """
 
     name: str
     view: str | None
     splits: tuple[str, ...]
     parameters: dict[str, object]
     arrays: Arrays
+    counts: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,12 +117,7 @@ class Memory:
             if execute(same, query.question, roster).fetchone():
                 return
             found = execute(
-                "SELECT name, view, splits, parameters, arrays FROM gate_questions WHERE study = ? AND roster = ? "
-                "AND name IN (?, ?)",
-                query.study,
-                roster,
-                query.name,
-                EDGES_FIXED_BY.get(query.name, query.name),
+                EARLIER, query.study, roster, canonical_json([query.name, *JUDGED_BESIDE.get(query.name, ())])
             ).fetchall()
             total = execute("SELECT count(*) FROM gate_questions WHERE study = ?", query.study).fetchone()[0]
             judge([_earlier(row) for row in found], int(total))
@@ -127,6 +132,22 @@ class Memory:
                 canonical_json(dict(query.parameters)),
                 pack_arrays(query.arrays if with_arrays else {}),
             )
+
+    def was_asked(self, study: str, roster: str, question: str, names: Iterable[str]) -> bool:
+        """Whether a question of one of these names was let through."""
+        row = self._store.first(WAS_ASKED, study, roster, question, canonical_json(sorted(names)))
+        return row is not None
+
+    def has_counts(self, roster: str, question: str) -> bool:
+        """Whether all hospitals' counts of a question are known."""
+        known = "SELECT 1 FROM gate_counts WHERE question = ? AND roster = ?"
+        return self._store.first(known, question, roster) is not None
+
+    def keep_counts(self, roster: str, question: str, counts: Arrays) -> None:
+        """Keep what all hospitals counted, once it was added up here."""
+        self._store.run(
+            "INSERT OR IGNORE INTO gate_counts VALUES (?, ?, ?)", roster, question, pack_arrays(counts)
+        )
 
     def unlocked(self) -> list[Unlocked]:
         """Every study that has looked at sealed outcomes."""
@@ -197,26 +218,25 @@ SPENT_ON_A_PATIENT = """SELECT sum(squared) AS spent FROM gate_spent JOIN gate_p
     GROUP BY patient ORDER BY spent DESC LIMIT 1"""
 """What other studies than one have spent on the one of some patients on whom they have spent most."""
 
-EDGES_FIXED_BY = {
-    "training_classes": "score_counts",
-    "threshold_classes": "training_classes",
-    "placement_products": "score_counts",
-    "discrimination": "score_counts",
-    "bootstrap": "score_counts",
-    "survival_order": "score_counts",
-    "survival_bootstrap": "score_counts",
-    "survival_risk": "score_counts",
-    "horizon_predictions": "score_counts",
+WAS_ASKED = """SELECT 1 FROM gate_questions
+    WHERE study = ? AND roster = ? AND question = ? AND name IN (SELECT value FROM json_each(?))"""
+EARLIER = """SELECT name, view, splits, parameters, arrays, counts
+    FROM gate_questions LEFT JOIN gate_counts USING (question, roster)
+    WHERE study = ? AND roster = ? AND name IN (SELECT value FROM json_each(?))"""
+
+JUDGED_BESIDE = {name: (*counting, *COUNTED_BY) for name, counting in COUNTED_BY.items()} | {
+    "training_counts": ("score_counts",)
 }
-"""Bins that look at the outcome take edges that were asked before without it."""
+"""By question the others that it is judged beside: counts without the outcome, and what looked at it in their cells."""
 
 
 def _earlier(row: tuple[object, ...]) -> Earlier:
-    name, view, splits, parameters, arrays = row
+    name, view, splits, parameters, arrays, counts = row
     return Earlier(
         str(name),
         None if view is None else str(view),
         tuple(json.loads(str(splits))),
         json.loads(str(parameters)),
         unpack_arrays(bytes(arrays)) if isinstance(arrays, bytes) else {},
+        unpack_arrays(counts) if isinstance(counts, bytes) else {},
     )

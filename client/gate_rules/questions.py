@@ -62,6 +62,7 @@ def _judging(study: Study) -> list[str]:
         "survival_order",
         "baseline_hazard",
         "training_risk",
+        "group_counts",
         "survival_risk",
         "own_survival",
     ]
@@ -71,7 +72,7 @@ def _comparing(study: Study) -> list[str]:
     """What predictions are made of, how they classify at a threshold, and models side by side."""
     asked = ["parts"] if study.lines() == 1 and study.model.kind != "network" else []
     if study.outcome.kind not in ("survival", "horizon"):
-        asked += ["training_classes", "threshold_classes"]
+        asked += ["training_counts", "training_classes", "group_counts", "threshold_classes"]
         asked += ["paired_predictions", "placement_products"] if study.compare else []
     if study.outcome.kind == "horizon":
         asked += ["paired_at_horizon"] if study.compare else []

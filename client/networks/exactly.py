@@ -17,13 +17,13 @@ def exactly(seed: int) -> Iterator[None]:
     """The same bits for the same seed on the same machine."""
     with _TURN:
         threads = torch.get_num_threads()
-        strict = torch.are_deterministic_algorithms_enabled()
+        strict = torch.get_deterministic_debug_mode()
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms imports a compiler: seconds
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 yield
         finally:
-            torch.use_deterministic_algorithms(strict)
+            torch.set_deterministic_debug_mode(strict)
             torch.set_num_threads(threads)

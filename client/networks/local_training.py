@@ -13,7 +13,7 @@ from torch import nn
 
 from client.networks.exactly import exactly
 from common.networks import flat
-from common.networks.build import build, settings_of
+from common.networks.build import settings_of, with_weights
 from common.networks.heads import loss_of
 from common.networks.packing import packed_width
 from common.networks.rounds import batches, learning_rate
@@ -73,25 +73,26 @@ def train(
     survival = study.outcome.kind == "survival"
     size, steps = settings.batch(len(patients), survival), settings.steps(len(patients), survival)
     drawn = seed_of(study.seed, seed, round_number)
+    module, device = loaded(study, patients.matrix.shape[1], start)
     with exactly(drawn):
-        module, device = loaded(study, patients.matrix.shape[1], start)
         module.train()
         x, y, w = (_tensor(a, module, device) for a in (patients.matrix, patients.outcome, patients.weight))
         also = None if patients.second is None else _tensor(patients.second, module, device)
         parameters = [p for _, p in sorted(module.named_parameters())]
-        first = [p.detach().clone() for p in parameters]
+        first = [p.detach().clone() for p in parameters] if settings.strategy == "fedprox" else []
         shift = _shift(control, own_control, parameters)
-        moved = [torch.zeros_like(p) for p in parameters]
+        moved = [torch.zeros_like(p) for p in parameters] if settings.momentum else []
         for rows in batches(len(patients), size, steps, drawn):
             chosen = torch.from_numpy(rows).to(device)
             module.zero_grad()
             second = None if also is None else also[chosen]
             loss_of(study, module(x[chosen]), y[chosen], w[chosen], second).backward()
-            gradient = [torch.zeros_like(p) if p.grad is None else p.grad.detach().clone() for p in parameters]
+            gradient = [torch.zeros_like(p) if p.grad is None else p.grad.detach() for p in parameters]
             with torch.no_grad():
                 for k, p in enumerate(parameters):
-                    gradient[k] += settings.weight_decay * p
-                    if settings.strategy == "fedprox":
+                    if settings.weight_decay:
+                        gradient[k] += settings.weight_decay * p
+                    if first:
                         gradient[k] += settings.mu * (p - first[k])
                     if shift:
                         gradient[k] += shift[k]
@@ -99,10 +100,11 @@ def train(
                     norm = torch.linalg.vector_norm(torch.stack([g.double().norm() for g in gradient]))
                     factor = float(torch.clamp(settings.clip_gradient / (norm + 1e-30), max=1.0))
                     gradient = [g * factor for g in gradient]
+                if moved:
+                    gradient = moved = [settings.momentum * m + g for m, g in zip(moved, gradient, strict=True)]
                 for k, p in enumerate(parameters):
-                    moved[k] = settings.momentum * moved[k] + gradient[k]
-                    p.sub_(rate * moved[k])
-        weights = flat.vector_of(module)
+                    p.sub_(rate * gradient[k])
+    weights = flat.vector_of(module)
     if control is None or own_control is None:
         return Trained(weights, np.zeros(0))
     return Trained(weights, own_control - control + (start - weights) / (steps * rate))
@@ -120,8 +122,8 @@ def lines_of(
     reference
         The rows over which batch normalisation takes its statistics, where the network has one.
     """
+    module, device = loaded(study, matrix.shape[1], weights)
     with exactly(0), torch.no_grad():
-        module, device = loaded(study, matrix.shape[1], weights)
         module.eval()
         if reference is not None:
             _take_statistics(module, _tensor(reference, module, device))
@@ -146,9 +148,7 @@ def loss(study: Study, patients: Patients, weights: np.ndarray, reference: np.nd
 def loaded(study: Study, inputs: int, weights: np.ndarray) -> tuple[nn.Module, torch.device]:
     """The study's network with these weights, where it is to run."""
     device = torch.device("cuda" if settings_of(study).device == "auto" and torch.cuda.is_available() else "cpu")
-    module = build(study, inputs - packed_width(study))
-    flat.load(module, weights)
-    return module.to(device), device
+    return with_weights(study, inputs - packed_width(study), weights).to(device), device
 
 
 def _tensor(array: np.ndarray, module: nn.Module, device: torch.device) -> torch.Tensor:

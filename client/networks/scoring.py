@@ -37,7 +37,7 @@ def _outputs(matrix: np.ndarray, fitted: Fitted, own: OwnState) -> Iterator[np.n
     for m in range(len(study.models())):
         x, weights = columns_of(matrix, fitted, m), own_weights(fitted, m, own)
         if packed_width(study):
-            yield _with_images(x, fitted, weights)
+            yield _with_images(x, fitted, weights, study.models()[m])
             continue
         reference = None
         if settings.strategy == "fedbn":
@@ -68,13 +68,13 @@ def own_weights(fitted: Fitted, model: int, own: OwnState) -> np.ndarray:
     return mixed
 
 
-def _with_images(x: np.ndarray, fitted: Fitted, weights: np.ndarray) -> np.ndarray:
+def _with_images(x: np.ndarray, fitted: Fitted, weights: np.ndarray, model: str) -> np.ndarray:
     """A few patients at a time: the patches of all of them are gigabytes."""
     study, cohort = fitted.members.study, fitted.members.cohort
     found = []
     for first in range(0, len(x), AT_A_TIME):
         some = np.zeros(len(x), dtype=bool)
         some[first : first + AT_A_TIME] = True
-        packed = np.concatenate([x[some], packed_patches(study, cohort, some)], axis=1)
+        packed = np.concatenate([x[some], packed_patches(study, cohort, some, model)], axis=1)
         found.append(lines_of(study, packed, weights))
     return np.concatenate(found)

@@ -6,11 +6,9 @@ import numpy as np
 
 from client.patches.patch import Patch
 
-PLACES = ("tumour", "ring", "elsewhere")
-
 
 def attention_shares(heat: np.ndarray, patches: Sequence[Patch]) -> tuple[np.ndarray, np.ndarray]:
-    """Patients × places (`PLACES`): the attention's share, and the place's share of the patch, which is chance.
+    """Patients × (tumour, ring, elsewhere): the attention's share, and the place's share of the patch, which is chance.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import numpy as np
 
 from client.cohort.faults import counted, some
 from client.cohort.images_file import read_images_file
+from client.cohort.last_read import LastRead
 from client.extraction_run.kept import Failure
 from client.patches.kept import open_kept_patches
 from client.patches.patch import Patch
@@ -48,14 +49,10 @@ def read_patches(site: Site, study: Study, patients: Sequence[str]) -> CohortPat
         Where a patient's images have neither a patch nor a reason why there is none: make them first.
     """
     key = (study.hash, tuple(patients), patches_made(site.extracted_in))
-    known = _READ.get(str(site.extracted))
-    if known is None or known[0] != key:
-        known = _READ[str(site.extracted)] = (key, _read(site, study, patients))
-    return known[1]
+    return _LAST.get(site, key, lambda: _read(site, study, patients))
 
 
-_READ: dict[str, tuple[object, CohortPatches]] = {}
-"""A hospital's last patches: every round of training asks for the same ones."""
+_LAST = LastRead[CohortPatches]()
 
 
 def _read(site: Site, study: Study, patients: Sequence[str]) -> CohortPatches:

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from client.cohort.thumbnails import COLOURS
 from client.patches.patch import RING, TUMOUR, Patch
+from common.whole_files import whole_bytes
 
 HEAT = np.array((255, 90, 0), dtype=np.float64)
 STRONGEST = 0.6
@@ -42,8 +43,8 @@ def write_overlay(folder: Path, patient: str, picture: bytes) -> Path:
     """Keep a patient's picture in a folder of the hospital's own, which nobody else may read."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{patient}.png"
-    path.touch(mode=0o600)
-    path.write_bytes(picture)
+    with whole_bytes(path) as file:
+        file.write(picture)
     return path
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.patches import Patches
+from common.patches import Patches, Shown
 
 TUMOUR, RING = 0, 1
 """The order of a patch's masks."""
@@ -28,11 +28,20 @@ class Patch:
     masks: np.ndarray
     notes: tuple[str, ...] = ()
 
-    def stacked(self, patches: Patches) -> np.ndarray:
-        """The channels that a study's network sees, as 32-bit floats."""
+    def stacked(self, patches: Patches, shown: Shown | None = None) -> np.ndarray:
+        """The channels that a study's network sees, as 32-bit floats.
+
+        Parameters
+        ----------
+        shown
+            What is left of them; None: what the study says. A mask that is not shown is zeros.
+        """
+        shown = shown or patches.shown
         seen = self.intensities.astype(np.float32)
-        if patches.shown != "everything":
-            left = self.masks[TUMOUR] if patches.shown == "tumour" else self.masks.any(axis=0)
+        if shown != "everything":
+            left = self.masks[TUMOUR] if shown == "tumour" else self.masks.any(axis=0)
             seen = np.where(left, seen, np.float32(0))
-        number = len(patches.mask_channels())
-        return np.concatenate([seen, self.masks[:number].astype(np.float32)])
+        masks = self.masks[: len(patches.mask_channels())].astype(np.float32)
+        if shown == "tumour":
+            masks[TUMOUR + 1 :] = 0
+        return np.concatenate([seen, masks])

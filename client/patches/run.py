@@ -4,15 +4,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.cannot_extract import CannotExtract
 from client.cohort.extracted_features import require_pyradiomics
-from client.cohort.findings import ImagesUnusable, stopping
+from client.cohort.findings import stopping
 from client.cohort.images_file import ImagesFile, read_images_file
 from client.extraction_run.done import Asked, Done, Watch
 from client.extraction_run.kept import Failure
 from client.extraction_run.listed import patients_with_images
 from client.extraction_run.through import Through
 from client.extraction_run.turns import Turns
+from client.extraction_run.workers import failures_said
 from client.patches.kept import open_kept_patches
 from client.site import Site
 from common.errors import Code, HospitalError
@@ -70,18 +70,11 @@ def compute(task: Task) -> object:
 
     one_thread()
     features = task.patches.as_features()
-    try:
+
+    def work() -> object:
         patient = read_phases(task.folder, task.general, features)
         if faults := stopping(check_images(patient, limits_of(features))):
             return Failure("\n".join(map(str, faults)))
         return make_patch(phase_images(patient, features), task.patches)
-    except ImagesUnusable as unusable:
-        return Failure(str(unusable))
-    except (CannotExtract, HospitalError) as fault:
-        return Failure(f"patient {task.patient}: {fault}")
-    except MemoryError:
-        return Failure("out of memory: run again with fewer --processes", again=True)
-    except Exception as error:  # one patient must not stop the others; the type tells what to report
-        return Failure(
-            f"patient {task.patient}: an error of hepafed's own ({type(error).__name__}: {error})", again=True
-        )
+
+    return failures_said(task.patient, work)

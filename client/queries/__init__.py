@@ -1,7 +1,7 @@
 """The complete list of what may leave a hospital.
 
-Every query is a small pure function of a hospital's rows and of bounded public parameters. What is not in
-`QUERIES` cannot be asked.
+Every query is a small pure function of a hospital's rows and of bounded public parameters; two, own_copy and
+own_survival, send nothing, and write the hospital's own files instead. What is not in `QUERIES` cannot be asked.
 """
 
 from client.queries import (  # noqa: F401  (importing a module declares its queries)
@@ -10,6 +10,7 @@ from client.queries import (  # noqa: F401  (importing a module declares its que
     cohort_counts,
     combat,
     comparison,
+    counts_of_cells,
     cox,
     cox_shared,
     cross_products,

@@ -13,6 +13,7 @@ from client.view_bounds import LARGEST, refuse
 from client.view_values import LAST_DIGITS, check_power
 from common.query import Answer
 from harmonization.arrays import Sums
+from harmonization.covbat import residual_crossproducts, score_sums
 from harmonization.reference import no_reference_sums, reference_sums
 from harmonization.shared_levels import LevelMeans, level_crossproducts, level_spread_sums, level_sums
 from harmonization.sums import combat_sums
@@ -236,10 +237,10 @@ class Centre(Parameters):
 )
 def covariance(rows: Rows, asked: Centre) -> Answer:
     """The upper triangle of Σ (x − c)(x − c)ᵀ."""
-    triangles = []
-    for matrix, centre in zip(rows.matrices(), asked.centre, strict=True):
-        deviation = matrix - centre
-        triangles.append((deviation.T @ deviation)[np.triu_indices(matrix.shape[1])])
+    triangles = [
+        residual_crossproducts(matrix, centre)["ee"]
+        for matrix, centre in zip(rows.matrices(), asked.centre, strict=True)
+    ]
     return Answer(sums={"products": np.array(triangles)})
 
 
@@ -248,13 +249,9 @@ def covariance(rows: Rows, asked: Centre) -> Answer:
 )
 def within_spread(rows: Rows, _: FromView) -> Answer:
     """Σ (x − x̄ of the batch)², summed over this hospital's batches."""
-    spread = []
-    for matrix, batches in zip(rows.matrices(), rows.batches(), strict=True):
-        squares = np.zeros(matrix.shape[1])
-        for label in np.unique(batches):
-            own = matrix[batches == label]
-            squares += ((own - own.mean(axis=0)) ** 2).sum(axis=0)
-        spread.append(squares)
+    spread = [
+        score_sums(matrix, batches)["zz"] for matrix, batches in zip(rows.matrices(), rows.batches(), strict=True)
+    ]
     return Answer(sums={"spread": np.array(spread)})
 
 

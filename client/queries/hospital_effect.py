@@ -21,6 +21,7 @@ from harmonization.arrays import Array, Sums
 from harmonization.hospital_classifier import (
     packed,
     separation,
+    separation_answer,
     separation_sums,
     unpacked,
 )
@@ -161,9 +162,12 @@ def classifier_auc(rows: Rows, asked: ToldFrom) -> Answer:
         _require(totals[what].shape == np.shape(parts), f"the totals of {what} have another shape than the sums")
         own = [[unpacked(row) for row in both] for both in parts]
         whole = [[unpacked(row) for row in both] for both in totals[what]]
-        n = np.array([both[1]["n"][0] for both in own])
-        auc = [separation(o[0], w[0], o[1], w[1]) for o, w in zip(own, whole, strict=True)]
-        sums |= {"n": n, f"{what}_weighted": n * np.array(auc)}
+        answers = [
+            separation_answer(separation(o[0], w[0], o[1], w[1]), o[1]["n"])
+            for o, w in zip(own, whole, strict=True)
+        ]
+        sums["n"] = np.concatenate([answer["n"] for answer in answers])
+        sums[f"{what}_weighted"] = np.concatenate([answer["weighted"] for answer in answers])
     return Answer(sums=sums)
 
 

@@ -141,12 +141,14 @@ def train_network(rows: Rows, asked: Round) -> Answer:
             }
         seed = f"{rows.site.name}/{network.name}"
         trained = local_training.train(study, patients, start, asked.round, seed, **variates)
-        update = _clipped(rows, trained.weights - weights, settings.clip)
-        sums["update"][k], sums["weight"][k], sums["trained"][k] = len(patients) * update, len(patients), 1.0
+        update = np.subtract(trained.weights, weights, out=sums["update"][k])
+        update *= len(patients) * _kept(rows, update, settings.clip)
+        if settings.precision == "single":
+            update[:] = update.astype(np.float32)  # as exact as the training, in half the bytes
+        sums["weight"][k], sums["trained"][k] = len(patients), 1.0
         if settings.strategy == "scaffold":
-            change = _clipped(
-                rows, trained.control - variates["own_control"], public.largest_control(settings, asked.round)
-            )
+            change = trained.control - variates["own_control"]
+            change *= _kept(rows, change, public.largest_control(settings, asked.round))
             sums["control"][k] = change
             kept = variates["own_control"] + change
             rows.views.own_state.keep(network.name, asked.round, kept, only_last=True)
@@ -201,21 +203,22 @@ def _networks(rows: Rows, asked: Round) -> Iterator[_Network]:
     tables = zip(rows.chosen(), rows.weighted_tables(), strict=True)
     for number, ((split, chosen), (matrix, outcome, weight)) in enumerate(tables):
         known = rows.known(split)
-        images = packed_patches(rows.study, rows.cohort, chosen if known is None else chosen & known.there)
+        there = chosen if known is None else chosen & known.there
         stands = np.ones(len(matrix)) if weight is None else weight
         second = second_outcome(rows.study, rows.cohort)
         if weight is not None:
             rows.refuse_weights_on_few_patients(stands)
         for k in (k for k, of in enumerate(asked.of) if of == number):
-            columns = asked.columns[k]
+            columns, model = asked.columns[k], rows.study.models()[asked.model[k]]
+            images = packed_patches(rows.study, rows.cohort, there, model)
             laid_out = np.concatenate([_laid_out(matrix, columns, asked.inputs), images], axis=1)
             patients = Patients(laid_out, outcome, stands, None if second is None else second[chosen])
-            validated = _validated(rows, split, columns, asked.inputs, patients) if INNER in split else ()
+            validated = _validated(rows, split, columns, asked.inputs, model, patients) if INNER in split else ()
             yield _Network(k, name_of(rows, split, asked.model[k]), patients, validated)
 
 
 def _validated(
-    rows: Rows, split: str, columns: tuple[int, ...], inputs: int, training: "Patients"
+    rows: Rows, split: str, columns: tuple[int, ...], inputs: int, model: str, training: "Patients"
 ) -> "tuple[Patients, ...]":
     """Whose loss is the validation loss: those held out; for survival all, less those trained on.
 
@@ -234,7 +237,8 @@ def _validated(
     if known is not None:
         outcome, weight, chosen = known.outcome, known.weight, chosen & known.there
     laid_out = np.concatenate(
-        [_laid_out(matrix[chosen], columns, inputs), packed_patches(rows.study, rows.cohort, chosen)], axis=1
+        [_laid_out(matrix[chosen], columns, inputs), packed_patches(rows.study, rows.cohort, chosen, model)],
+        axis=1,
     )
     patients = Patients(laid_out, outcome[chosen], weight[chosen], None if second is None else second[chosen])
     return (patients, training) if survival else (patients,)
@@ -265,16 +269,16 @@ def _own_places(rows: Rows, inputs: int) -> np.ndarray:
     return own_layers(rows.study, inputs)
 
 
-def _clipped(rows: Rows, change: np.ndarray, bound: float) -> np.ndarray:
-    """A change of at most this norm; HospitalError for one that has exploded."""
-    norm = float(np.sqrt((change**2).sum())) if np.isfinite(change).all() else float("inf")
-    if norm > EXPLODED * bound:
+def _kept(rows: Rows, change: np.ndarray, bound: float) -> float:
+    """The share of a change that has at most this norm; HospitalError for one that has exploded."""
+    norm = float(np.linalg.norm(change))
+    if not norm <= EXPLODED * bound:
         raise HospitalError(
             Code.EXPLODED,
             f"query {rows.query.name!r}: the update's norm is {norm:.3g}, the study's bound {bound:g}: training has "
             "diverged here, and nothing of it is sent. Take a lower learning_rate, or clip_gradient",
         )
-    return change * min(1.0, bound / norm) if norm > 0 else change
+    return min(1.0, bound / norm) if norm > 0 else 1.0
 
 
 def _refused(found: str) -> HospitalError:

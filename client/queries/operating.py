@@ -8,15 +8,32 @@ import numpy as np
 from pydantic import ValidationInfo, field_validator
 
 from client import predictions
-from client.queries.quantiles import ScoreCounts
-from client.queries.registry import Parameters, Schemes, bounded_array, query
+from client.queries.quantiles import few_and_ascending
+from client.queries.registry import Asked, Parameters, Schemes, bounded_array, query
 from client.rows import Rows
 from common.query import Answer
 from common.splits import Label, outer_splits_of
 
 
-class TrainingClasses(ScoreCounts):
-    """A model each, named by its `apparent` label, and the inner edges of its bins of predicted probability."""
+class TrainingClasses(Parameters):
+    """A model each, named by its `apparent` label, and inner edges of bins of its predicted probability.
+
+    Parameters
+    ----------
+    edges
+        Models × splits × edges: every training set has bins of its own.
+    """
+
+    schemes: Schemes
+    edges: bounded_array(3, 0.0, 1.0)  # type: ignore[valid-type]
+
+    @field_validator("edges")
+    @classmethod
+    def _a_row_each(cls, edges: np.ndarray, info: ValidationInfo) -> np.ndarray:
+        splits = info.context.splits if isinstance(info.context, Asked) else edges.shape[1]
+        if edges.shape[:2] != (len(info.data.get("schemes", ())), splits):
+            raise ValueError(f"found edges of {edges.shape}, expected models × splits × edges")
+        return few_and_ascending(edges)
 
 
 class ThresholdClasses(Parameters):
@@ -41,7 +58,7 @@ class ThresholdClasses(Parameters):
 )
 def training_classes(rows: Rows, parameters: TrainingClasses) -> Answer:
     """Class histograms of the training rows' predictions: splits × models × class × bin."""
-    bins = parameters.edges.shape[1] + 1
+    bins = parameters.edges.shape[2] + 1
     histogram = np.zeros((len(rows.query.splits), len(parameters.schemes), 2, bins))
     for k, (split, chosen) in enumerate(rows.chosen()):
         for m, label in enumerate(parameters.schemes):
@@ -49,7 +66,7 @@ def training_classes(rows: Rows, parameters: TrainingClasses) -> Answer:
             lines = rows.linear_predictors(split, read.model)[chosen]
             risk = predictions.probability(rows.study, lines, read.level)
             outcome = predictions.outcome(rows.study, rows.cohort.outcome[chosen], read.level)
-            bin_of = np.searchsorted(parameters.edges[m], risk, side="left")
+            bin_of = np.searchsorted(parameters.edges[m, k], risk, side="left")
             for kind in (0, 1):
                 histogram[k, m, kind] = np.bincount(bin_of[outcome == kind], minlength=bins)
     return Answer(sums={"histogram": histogram})

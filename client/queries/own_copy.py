@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from client.own_files import harmonised_features, harmonised_lines, write_csv
+from client.harmonised_table import harmonised_features, harmonised_lines
+from client.own_files import write_csv
 from client.own_scores import Recalibrated, radiomics_score, recalibrations, write_recalibrations
 from client.queries.registry import Parameters, query
 from client.rows import Rows
@@ -25,11 +26,11 @@ class OwnCopy(Parameters):
 @query(
     "own_copy",
     OwnCopy,
-    leaves="Nothing: predictions.csv, recalibration.json, worth_joining.md and .json, harmonised.csv and "
-    "harmonisation.svg are written into the hospital's own folder.",
+    leaves="Nothing: predictions.csv, recalibration.json, worth_joining.md and .json, harmonised.csv, "
+    "harmonisation.svg and, for networks on images, attention/ID.png are written into the hospital's own folder.",
 )
 def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
-    """Write predictions.csv, recalibration.json, worth_joining.* and, after harmonisation, its csv and figure."""
+    """Write predictions, recalibration, worth_joining; harmonised features and figure; pictures of attention."""
     rows.site.own_folder.mkdir(parents=True, exist_ok=True)
     header = ["id", "scheme", "fold", "score", "repeat", "model", "level", "recalibrated", "radiomics_score"]
     own = recalibrations(rows, parameters.schemes)

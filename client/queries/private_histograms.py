@@ -3,8 +3,7 @@
 import numpy as np
 from pydantic import ValidationInfo, field_validator
 
-from client.noise import Release
-from client.private import release_of
+from client.noise import Release, release_of
 from client.queries.quantiles import few_and_ascending
 from client.queries.registry import Parameters, Schemes, bounded_array, query
 from client.rows import Rows

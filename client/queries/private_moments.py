@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from client.noise import Release
-from client.private import release_of
+from client.noise import Release, release_of
 from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.errors import Code, HospitalError

@@ -47,10 +47,11 @@ def bounded_array(ndim: int, low: float, high: float) -> Any:
         array = np.asarray(value, dtype=np.float64)
         if array.ndim != ndim:
             raise ValueError(f"expected {ndim} dimensions, found {array.ndim}")
-        if not np.isfinite(array).all():
+        least, most = (array.min(), array.max()) if array.size else (low, high)
+        if not (np.isfinite(least) and np.isfinite(most)):  # one NaN makes both so
             raise ValueError("found a number that is not finite")
-        if array.size and (array.min() < low or array.max() > high):
-            raise ValueError(f"found {array.min():g} … {array.max():g}, allowed are {low:g} … {high:g}")
+        if least < low or most > high:
+            raise ValueError(f"found {least:g} … {most:g}, allowed are {low:g} … {high:g}")
         return array
 
     return Annotated[np.ndarray, BeforeValidator(check)]

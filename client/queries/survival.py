@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import model_validator
+from scipy.special import expit
 
 from client.concordance import Concordance, concordance
 from client.queries.follow_up import Months
@@ -150,5 +151,6 @@ def _own(plain: Concordance, event: np.ndarray) -> tuple[float, float] | None:
 
 
 def squeezed(score: np.ndarray) -> np.ndarray:
-    """Any score between 0 and 1, in the same order."""
-    return 0.5 * (1.0 + np.tanh(0.5 * score))
+    """Any score between 0 and 1, in the same order: as it was counted, to the last bit (client/predictions.py)."""
+    between: np.ndarray = expit(score)
+    return between

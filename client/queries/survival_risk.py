@@ -104,9 +104,16 @@ class Baselines(Parameters):
 
 
 class SurvivalRisk(Censoring, Baselines):
-    """The labels, the months that end a cell of the groups' curves, and edges of the score's bins."""
+    """The labels, the months that end a cell of the groups' curves, and edges of the score's bins.
+
+    Parameters
+    ----------
+    ungrouped
+        Labels whose patients all stand in the lowest group: one of theirs would hold too few.
+    """
 
     schemes: Schemes
+    ungrouped: tuple[str, ...] = ()
     months: Months
     edges: bounded_array(2, 0.0, 1.0)  # type: ignore[valid-type]
 
@@ -131,7 +138,7 @@ def survival_risk(rows: Rows, asked: SurvivalRisk) -> Answer:
         score, outcome = rows.scores(scheme)
         time, event = outcome[:, 0], outcome[:, 1]
         scored, group, hazard = by_own_fold(rows, asked, scheme)
-        group, risk = group[scored], risks(hazard[scored], score)
+        group, risk = group[scored] * (scheme not in asked.ungrouped), risks(hazard[scored], score)
         difference, covariance = logrank_parts(time, event, group, groups)
         figures = {
             "group_events": _by_group(time[event == 1], group[event == 1], groups, asked.months),

@@ -22,6 +22,18 @@ def build(study: Study, inputs: int) -> nn.Module:
     return mlp.build(settings, inputs, study.lines(), study.outcome.kind != "survival").to(precision)
 
 
+def with_weights(study: Study, inputs: int, weights: np.ndarray) -> nn.Module:
+    """The study's network with these weights; no initial ones are drawn, which takes longer than a step on them."""
+    if settings_of(study).normalisation == "batch":  # statistics are no weights, and must be there too
+        module = build(study, inputs)
+        flat.load(module, weights)
+        return module
+    with torch.device("meta"):
+        module = build(study, inputs)
+    flat.assign(module, weights)
+    return module
+
+
 def settings_of(study: Study) -> Network:
     """The section `network`, or its defaults."""
     return study.network or Network()

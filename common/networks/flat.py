@@ -12,8 +12,11 @@ BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 def vector_of(module: nn.Module) -> np.ndarray:
     """All parameters, one after another, as float64."""
-    parts = [p.detach().to("cpu", torch.float64).numpy().ravel() for _, p in _named(module)]
-    return np.concatenate(parts)
+    found, start = np.empty(size_of(module)), 0
+    for _, parameter in _named(module):
+        found[start : start + parameter.numel()] = parameter.detach().to("cpu").numpy().ravel()
+        start += parameter.numel()
+    return found
 
 
 def load(module: nn.Module, vector: np.ndarray) -> None:
@@ -26,6 +29,20 @@ def load(module: nn.Module, vector: np.ndarray) -> None:
             start += parameter.numel()
     if start != len(vector):
         raise ValueError(f"{len(vector)} weights for a network of {start}")
+
+
+def assign(module: nn.Module, vector: np.ndarray) -> None:
+    """Give a module without values its parameters, of the module's own precision, from a vector."""
+    state: dict[str, torch.Tensor] = {}
+    start = 0
+    for name, parameter in _named(module):
+        part = vector[start : start + parameter.numel()]
+        own = part.astype(np.float32 if parameter.dtype == torch.float32 else np.float64)  # always a copy
+        state[name] = torch.from_numpy(own).reshape(parameter.shape)
+        start += parameter.numel()
+    if start != len(vector):
+        raise ValueError(f"{len(vector)} weights for a network of {start}")
+    module.load_state_dict(state, assign=True)
 
 
 def size_of(module: nn.Module) -> int:

@@ -41,11 +41,18 @@ class Fusion(nn.Module):
 
     def forward(self, inputs: Inputs) -> torch.Tensor:
         """Patients × linear predictors."""
+        if not bool(
+            (inputs.there[:, 0] > 0).any()
+        ):  # a model that is shown no image: its maps would count for nothing
+            return self._joined_up(inputs.image.new_zeros(len(inputs), self.encoder.width), inputs)
         return self.from_maps(self.encoder.maps(inputs.image), inputs)
 
     def from_maps(self, maps: torch.Tensor, inputs: Inputs) -> torch.Tensor:
         """The rest of the way, from the encoder's maps on."""
-        seen = [GAIN * self.encoder.pooled(maps, inputs.image)]
+        return self._joined_up(self.encoder.pooled(maps, inputs.image), inputs)
+
+    def _joined_up(self, pooled: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        seen = [GAIN * pooled]
         seen += [inputs.table[:, list(columns)] for columns in self.shapes.parts.values()]
         there = self._shown(inputs.there)
         embedded = []

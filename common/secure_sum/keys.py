@@ -149,12 +149,17 @@ def _checked(agreement: Agreement, hospital: str, packed: bytes) -> Keys:
 
 
 def check_signature(keys: Keys, signature: bytes, signed: bytes, what: str) -> None:
-    """Refuse what a hospital's long-term key has not signed."""
+    """Refuse what a hospital's long-term key, as it announced it, has not signed."""
+    check_signed_by(keys.hospital, keys.identity, signature, signed, what)
+
+
+def check_signed_by(hospital: str, identity: bytes, signature: bytes, signed: bytes, what: str) -> None:
+    """Refuse what this long-term key has not signed."""
     try:
-        Ed25519PublicKey.from_public_bytes(keys.identity).verify(signature, signed)
+        Ed25519PublicKey.from_public_bytes(identity).verify(signature, signed)
     except InvalidSignature:
         raise SecureSumRefused(
-            f"{keys.hospital}: {what} do not carry its signature for this study, run and roster; "
+            f"{hospital}: {what} do not carry its signature for this study, run and roster; "
             "they were altered or belong to another run",
-            keys.hospital,
+            hospital,
         ) from None

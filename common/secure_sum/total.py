@@ -26,6 +26,8 @@ class RoundTotal:
         self._terms = Terms(set_up.agreement, round_number, question, scales)
         self._sum = np.zeros(scales.values + 1, dtype="<u8")
         self.said: dict[str, Exponents] = {}
+        self.secrets: dict[str, bytes] = {}
+        """Once it is open: the survivors' self seeds, and the mask keys of those who were lost."""
 
     @property
     def survivors(self) -> tuple[str, ...]:
@@ -71,6 +73,7 @@ class RoundTotal:
         }
         vector = self._sum.copy()
         self._take_off_masks(vector, secrets)
+        self.secrets = secrets
         if check_value(vector[:-1])[0] != vector[-1]:
             raise SecureSumRefused(
                 f"the masks of {list(survivors)} do not cancel: one of them signed an answer that it masked wrongly. "

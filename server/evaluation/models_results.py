@@ -21,6 +21,7 @@ def _one(finished: Finished, name: str, model: OneModel) -> dict[str, Any]:
     return {
         "clinical": int(looked_at[:clinical].sum()),
         "radiomics": int(looked_at[clinical:].sum()),
+        "image": None if (seen := finished.study.shown_to(name)) == "none" else seen,
         "weighed": _weighed(model),
         "strength": float(model.strength[0]) if model.fitted and finished.study.model.penalty != "none" else None,
         "strength_by_split": dict(zip(finished.splits, map(float, model.strength), strict=True))

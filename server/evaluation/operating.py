@@ -3,9 +3,10 @@
 Every split's threshold is an edge of the final model's histogram: the one with the largest sensitivity + specificity
 (Youden) on the split's own training rows, or the largest with the sensitivity that the study asks for. It is applied to
 the patients that the split held out; a patient is positive if p > threshold. Intervals are Wilson's.
-Rounds: 2 for all models, splits and labels. What leaves: class histograms of the training rows' predictions a split, in
-at most (smaller class)/10 bins, and four counts a label, as masked totals; a model released to all hospitals has
-its threshold with it. Exact. Mirrored by client/queries/operating.py.
+Rounds: 4 for all models, splits and labels, of which two count patients alone (server/evaluation/counted_groups.py): a
+label in which one to four patients lie above their thresholds, or below, is not judged. What leaves: class histograms
+of the training rows' predictions a split, in at most (smaller class)/10 bins, and four counts a label, as masked
+totals; a model released to all hospitals has its threshold with it. Exact. Mirrored by client/queries/operating.py.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import numpy as np
 
 from common.evaluation import Evaluation
 from common.splits import APPARENT, Label, splits_of_scheme
+from server.evaluation.counted_groups import WHOLE, enough_in_training, one_width, too_small
 from server.evaluation.discrimination import NORMAL_95, NOT_ESTIMABLE, Discrimination, Estimate
 from server.federation import Federation
 
@@ -52,23 +54,27 @@ def judge_thresholds(
         Every label's histogram; the bins of a model's thresholds are those of its `apparent` label.
     """
     models = [label for label in found if Label.read(label).scheme == APPARENT]
-    edges = _one_width([_coarser(found[label]) for label in models])
+    edges = one_width([_coarser(found[label]) for label in models])
+    edges = enough_in_training(federation, view, splits, models, edges)
     histogram = federation.ask(
         "training_classes", view=view, splits=splits, parameters={"schemes": models}, arrays={"edges": edges}
     ).sums["histogram"]
     chosen = {
-        _model(label): np.array([choose_threshold(edges[m], histogram[k, m], rule) for k in range(len(splits))])
+        _model(label): np.array([choose_threshold(edges[m, k], histogram[k, m], rule) for k in range(len(splits))])
         for m, label in enumerate(models)
     }
     labels = list(found)
     cuts = np.array([chosen[_model(label)] for label in labels])
+    untold = too_small(federation, view, labels, splits, cuts[:, :, None])
+    cuts[[label in untold for label in labels]] = WHOLE
     counts = federation.ask(
         "threshold_classes", view=view, rows="held_out", parameters={"schemes": labels}, arrays={"cuts": cuts}
     ).sums["counts"]
     judged = {}
     for k, label in enumerate(labels):
         used = splits_of_scheme(Label.read(label).scheme, splits)
-        judged[label] = _judge({s: float(cuts[k, splits.index(s)]) for s in used}, counts[k])
+        thresholds = {s: float(chosen[_model(label)][splits.index(s)]) for s in used}
+        judged[label] = _judge(thresholds, np.zeros((2, 2)) if label in untold else counts[k])
     return judged
 
 
@@ -98,12 +104,6 @@ def _coarser(found: Discrimination) -> np.ndarray:
     if len(edges) <= allowed:
         return edges
     return edges[np.unique(np.linspace(0, len(edges) - 1, allowed).round().astype(int))]
-
-
-def _one_width(edges: list[np.ndarray]) -> np.ndarray:
-    """Edges a model, filled up to one length with 1, above which no risk lies."""
-    width = max(1, *(len(e) for e in edges), 1)
-    return np.array([np.concatenate([e, np.ones(width - len(e))]) for e in edges])
 
 
 def _judge(thresholds: dict[str, float], counts: np.ndarray) -> OperatingPoint:

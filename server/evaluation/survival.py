@@ -6,7 +6,8 @@ with the event by t and 1/G(t) for those followed beyond, G the curve of being f
 AUC(t) over weighted cases and controls; Brier(t) = Σ w (1[T ≤ t] − risk)²/n; observed risk Σ w 1[T ≤ t]/Σ w in bins of
 predicted risk. Risk groups: each patient by its own fold's cut-offs; log-rank stratified by hospital, exact, and over
 all patients on the grid. A competing event counts as the end of follow-up here: risks are those of the cause alone.
-Rounds: 2 for the months, 4 for the bins, up to 5 a model, 2 for all labels. What leaves: see client/queries.
+Rounds: 2 for the months, 4 for the bins, up to 5 a model, 3 for all labels, of which one counts the groups' patients: a
+label in which a group holds one to four is not grouped. What leaves: see client/queries.
 G on a grid of months and bins move AUC(t) by less than 0.007, Brier by 0.004 and overall C by 0.012 (tests).
 """
 
@@ -22,6 +23,7 @@ from common.splits import FINAL, INNER, Label, splits_of_scheme
 from common.study import Study
 from common.whole_hospitals import EXTERNAL
 from server.evaluation.concordance import overall_concordance
+from server.evaluation.counted_groups import too_small
 from server.evaluation.discrimination import NOT_ESTIMABLE, Estimate
 from server.evaluation.edges import choose_edges
 from server.evaluation.follow_up import FollowUp, after, by, counting_curve, follow_up
@@ -260,11 +262,14 @@ def _risk(
     padded[-1] = exits[-1]
     months = cells_of(padded, found.horizons, SMALLEST_CELL * (fits.cuts.shape[2] + 1))
     kept = _thinned(edges, _bins_at_horizons(found, _cells(edges)))
+    cuts = np.array([fits.cuts[fits.models.index(Label.read(label).model)] for label in labels])
+    ungrouped = too_small(federation, view, labels, fits.splits, cuts)
     total = federation.ask(
         "survival_risk",
         view=view,
         rows="held_out",
-        parameters=fits.parameters | {"schemes": list(labels), "months": list(months), "grid": grid},
+        parameters=fits.parameters
+        | {"schemes": list(labels), "ungrouped": ungrouped, "months": list(months), "grid": grid},
         arrays=fits.arrays | {"edges": kept, "followed": followed},
     )
     return total, months, kept

@@ -181,6 +181,8 @@ def fit_networks(
         if not goes_on:
             break
         training.weights = strategy.step(training.weights, joined_of(total.sums))
+        if settings.precision == "single":
+            training.weights = training.weights.astype(np.float32).astype(np.float64)  # as hospitals load them
     training.end(len(trained))
     networks = _networks(training, outer, models, columns, inputs, tuple(trained), settings)
     by_name = {name: OneModel(masks[name][: len(outer)], None, np.zeros(len(outer))) for name in models}

@@ -6,7 +6,6 @@ from typing import Any
 from markupsafe import Markup
 
 from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
-from common.whole_hospitals import EXTERNAL, LEAVE_GROUP_OUT
 from server.report import words
 from server.report.drawing import BLUE, FAINT, GREY, ORANGE, PURPLE, SOFT, Drawing, Marker, Scale
 from server.report.numerals import fixed
@@ -23,13 +22,6 @@ STYLES: Mapping[str, tuple[str, str, Marker]] = {
     APPARENT: (GREY, "2 3", "diamond"),
 }
 _OTHER: tuple[str, str, Marker] = (PURPLE, "10 3 2 3", "circle")
-SHORT = {
-    words.KFOLD: "Cross-validation",
-    LEAVE_ONE_HOSPITAL_OUT: "Leave one hospital out",
-    LEAVE_GROUP_OUT: "Leave groups out",
-    EXTERNAL: "Sealed external",
-    APPARENT: "Apparent",
-}
 
 
 def style(scheme: str) -> tuple[str, str, Marker]:
@@ -43,7 +35,7 @@ def draw_roc(results: Mapping[str, Any]) -> Markup | None:
     drawn = [s for s in schemes(results) if found[s]["overall"]["auc"]["value"] is not None and found[s]["roc"]]
     if not drawn:
         return None
-    legend = [f"{SHORT.get(s, s)}: AUC {fixed(found[s]['overall']['auc']['value'], 2)}" for s in drawn]
+    legend = [f"{words.short(s)}: AUC {fixed(found[s]['overall']['auc']['value'], 2)}" for s in drawn]
     told = "Sensitivity against 1 − specificity. " + "; ".join(legend) + "."
     drawing, x, y = _square("ROC curves", told, "roc", ("1 − specificity", "Sensitivity"), len(drawn))
     for scheme in reversed(drawn):
@@ -62,7 +54,7 @@ def draw_calibration(results: Mapping[str, Any]) -> Markup | None:
     legend = []
     for scheme in drawn:
         slope = found[scheme]["overall"]["calibration"]["slope"]["value"]
-        legend.append(f"{SHORT.get(scheme, scheme)}: slope {fixed(slope, 2)}")
+        legend.append(f"{words.short(scheme)}: slope {fixed(slope, 2)}")
     told = "Observed share against mean predicted risk, in groups of patients. " + "; ".join(legend) + "."
     axes = ("Mean predicted risk", "Observed share")
     drawing, x, y = _square("Calibration curves", told, "calibration", axes, len(drawn))

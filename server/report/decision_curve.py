@@ -7,7 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from common.splits import APPARENT
-from server.report.curves import SHORT, style
+from server.report import words
+from server.report.curves import style
 from server.report.drawing import FAINT, INK, SOFT, Drawing, Scale
 from server.report.numerals import significant
 from server.report.performance import schemes
@@ -27,7 +28,7 @@ def draw_decision_curve(results: Mapping[str, Any]) -> Markup | None:
         return None
     curves = {s: [(p["threshold"], p["model"]) for p in judged[s]] for s in drawn}
     most = max(share, *(benefit for points in curves.values() for _, benefit in points), 0.01)
-    told = "Net benefit against the threshold of the predicted risk. " + "; ".join(SHORT.get(s, s) for s in drawn)
+    told = "Net benefit against the threshold of the predicted risk. " + "; ".join(words.short(s) for s in drawn)
     height = _HEIGHT + _LEGEND_ROW * (len(drawn) + 1) + 2
     drawing = Drawing(_WIDTH, height, "Decision curves", f"{told}; everyone positive.", "decision")
     x, y = Scale(0, 1, _LEFT, _RIGHT), Scale(-_BELOW_NOTHING * most, most * 1.05, _BOTTOM, _TOP)
@@ -89,7 +90,7 @@ def _legend(drawing: Drawing, drawn: list[str]) -> None:
         middle = _HEIGHT + _LEGEND_ROW * (k + 0.5)
         drawing.line(_LEFT, middle, _LEFT + 30, middle, colour, 2, dash)
         drawing.mark(marker, _LEFT + 15, middle, colour, 3, hollow=scheme == APPARENT)
-        drawing.text(_LEFT + 38, middle + 4, SHORT.get(scheme, scheme), size=11)
+        drawing.text(_LEFT + 38, middle + 4, words.short(scheme), size=11)
     middle = _HEIGHT + _LEGEND_ROW * (len(drawn) + 0.5)
     drawing.line(_LEFT, middle, _LEFT + 30, middle, SOFT, 1.2, "4 4")
     drawing.text(_LEFT + 38, middle + 4, "Everyone taken for positive (nobody: 0)", size=11)

@@ -7,7 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from common.splits import APPARENT
-from server.report.curves import SHORT, style
+from server.report import words
+from server.report.curves import style
 from server.report.drawing import BLUE, FAINT, GREY, INK, SOFT, Drawing, Scale
 from server.report.hospitals import EVENTS_SUPPRESSED
 from server.report.model import Coefficient
@@ -99,7 +100,7 @@ def _key(drawing: Drawing, drawn: Sequence[str], baseline: float) -> None:
         colour, dash, marker = style(scheme)
         drawing.line(left, baseline - 4, left + 30, baseline - 4, colour, 1.8, dash)
         drawing.mark(marker, left + 15, baseline - 4, colour)
-        drawing.text(left + 38, baseline, SHORT.get(scheme, scheme), size=11, longest=30)
+        drawing.text(left + 38, baseline, words.short(scheme), size=11, longest=30)
         left += 175
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from markupsafe import Markup
 
 from server.report import words
-from server.report.curves import SHORT
 from server.report.numerals import fixed, interval, significant, whole
 from server.report.survival_figures import draw_cohort
 from server.report.use import FIRST, p_value
@@ -67,7 +66,7 @@ def section(results: Mapping[str, Any]) -> Section | None:
 
 def _compared(found: Mapping[str, Any]) -> tuple[str, ...]:
     """Scheme, models, and both differences with their p-values."""
-    cells = [SHORT.get(found["scheme"]) or words.scheme(found["scheme"])[0]]
+    cells = [words.short(found["scheme"])]
     cells.append(f"{found['second'] or FIRST} − {found['first'] or FIRST}")
     for test in (found["within_sites"], found["discrimination_improvement"]):
         cells += [interval(test), "–" if test["p_value"] is None else p_value(test["p_value"])]

@@ -6,36 +6,35 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from common.study import Study
+from common.whole_files import AS_THE_UMASK_SAYS, whole
 from server.report import (
-    between,
     columns,
+    differences,
     harmonisation,
     horizon,
     hospitals,
     membership,
     model,
-    models,
     network,
     numerals,
     performance,
     released,
     remarks,
     selection,
+    side_by_side,
     stability,
     survival,
-    survival_between,
+    survival_tests,
     use,
     words,
 )
 from server.report.curves import draw_calibration, draw_roc
 from server.report.flow import draw_flow
 from server.report.forest import LARGEST_SHOWN, draw_coefficients, draw_forest
+from server.report.page import page
 
-_HERE = Path(__file__).parent
 _SECTIONS = (
     ("summary", "Summary", ""),
     ("hospitals", "Hospitals", ""),
@@ -51,6 +50,14 @@ _SECTIONS = (
     ("released", "What left each hospital", "security officers: start here"),
     ("origin", "Origin and versions", ""),
 )
+_OPTIONAL = {
+    "usefulness": "useful",
+    "models": "side_by_side",
+    "stability": "stable",
+    "selection": "selection",
+    "harmonisation": "harmonised",
+}
+"""The sections that not every study has, and what the templates call their content."""
 
 
 @dataclass(frozen=True)
@@ -78,31 +85,13 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     path
         Where report.html goes.
     """
-    partial = path.with_suffix(".partial")
-    partial.write_text(render(results), encoding="utf-8")
-    partial.replace(path)
+    with whole(path, AS_THE_UMASK_SAYS) as file:
+        file.write(render(results))
 
 
 def render(results: Mapping[str, Any]) -> str:
-    """The report as text; hospitals' names, labels and titles are untrusted, so everything is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals["number"] = numerals
-    environment.filters["breakable"] = _breakable
-    # Our own file, and no text from a study: the only thing besides the drawings that is not escaped.
-    style = Markup((_HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704
-    return environment.get_template("report.html.j2").render(style=style, **_content(results))
-
-
-def _breakable(name: str) -> Markup:
-    """A long name that may be broken after an underscore, and nowhere else if it can be helped."""
-    return Markup("_<wbr>").join(name.split("_"))
+    """The report as text."""
+    return page("report.html.j2", **_content(results))
 
 
 def _asked(results: Mapping[str, Any], study: Study) -> Asked:
@@ -123,46 +112,56 @@ def _asked(results: Mapping[str, Any], study: Study) -> Asked:
 def _content(results: Mapping[str, Any]) -> dict[str, Any]:
     """All tables, figures and sentences of the report."""
     study = Study.from_content(results["study"]["content"], "results.json")
-    outcome = columns.outcome(study)
-    coefficients = model.coefficients(results, study)
-    harmonised = harmonisation.section(results, study)
-    stable = stability.section(results, study)
-    chosen = selection.section(results, study)
-    useful = use.section(results)
-    side_by_side = models.side_by_side(results)
-    absent = {
-        id
-        for id, there in (
-            ("models", side_by_side),
-            ("harmonisation", harmonised),
-            ("stability", stable),
-            ("selection", chosen),
-            ("usefulness", useful),
-        )
-        if not there
-    }
+    parts = _optional(results, study)
     return {
         "results": results,
         "title": results["study"]["title"] or results["study"]["name"],
         "study": study,
         "study_yaml": yaml.safe_dump(results["study"]["content"], allow_unicode=True, sort_keys=True, width=100),
-        "outcome": outcome,
+        "outcome": columns.outcome(study),
         "asked": _asked(results, study),
-        "sections": [s for s in _SECTIONS if s[0] not in absent],
+        "sections": [s for s in _SECTIONS if s[0] not in _OPTIONAL or parts[_OPTIONAL[s[0]]]],
         "words": words,
         "protected": _is_protected(results["protection"]),
-        "headlines": survival.headlines(results)
-        if results.get("survival")
-        else performance.headlines(results, _lower_first(outcome.label)),
-        "survival": survival.section(results, study),
-        "horizon": horizon.section(results),
         "remarks": remarks.remarks(results),
+        "queries": released.queries(results),
+        "totals": released.totals(results),
+        "fingerprints": released.fingerprints(results),
+        **parts,
+        **_patients(results, study),
+        **_performance(results, study),
+        **_model(results, study),
+    }
+
+
+def _optional(results: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    return {
+        "harmonised": harmonisation.section(results, study),
+        "stable": stability.section(results, study),
+        "selection": selection.section(results, study),
+        "useful": use.section(results),
+        "side_by_side": side_by_side.side_by_side(results),
+    }
+
+
+def _patients(results: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    return {
         "hospitals": hospitals.hospitals(results, study),
         "away": hospitals.away(results),
         "medians": hospitals.medians(results, study),
         "criteria": hospitals.criteria(study),
         "characteristics": hospitals.characteristics(results, study),
         "flow": draw_flow(results),
+    }
+
+
+def _performance(results: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    return {
+        "headlines": survival.headlines(results)
+        if results.get("survival")
+        else performance.headlines(results, _lower_first(columns.outcome(study).label)),
+        "survival": survival.section(results),
+        "horizon": horizon.section(results),
         "schemes": performance.rows(results),
         "by_hospital": performance.by_hospital(results),
         "by_class": performance.by_class(results),
@@ -170,6 +169,15 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "roc": draw_roc(results),
         "calibration": draw_calibration(results),
         "forest": draw_forest(results),
+        "membership": membership.section(results),
+        "differences": differences.between(results),
+        "beside": survival_tests.beside(results),
+    }
+
+
+def _model(results: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    coefficients = model.coefficients(results, study)
+    return {
         "coefficients": coefficients,
         "coefficients_figure": draw_coefficients(coefficients),
         "largest_shown": min(LARGEST_SHOWN, len(coefficients)),
@@ -180,17 +188,6 @@ def _content(results: Mapping[str, Any]) -> dict[str, Any]:
         "prepared": model.prepared(results, study),
         "imputation": model.imputation(results),
         "harmonisation": model.harmonisation(results, study),
-        "harmonised": harmonised,
-        "stable": stable,
-        "selection": chosen,
-        "membership": membership.section(results),
-        "between": between.between(results),
-        "beside": survival_between.beside(results),
-        "useful": useful,
-        "side_by_side": side_by_side,
-        "queries": released.queries(results),
-        "totals": released.totals(results),
-        "fingerprints": released.fingerprints(results),
     }
 
 

@@ -8,7 +8,7 @@ from common.query import SMALLEST_CLASS_FOR_OWN_AUC
 from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
 from common.whole_hospitals import EXTERNAL, LEAVE_GROUP_OUT
 from server.report import words
-from server.report.between import name_in_brief
+from server.report.differences import name_in_brief
 from server.report.numerals import NOT_ESTIMABLE, estimate_or_words, fixed, interval, limits
 
 ORDER = (words.KFOLD, LEAVE_ONE_HOSPITAL_OUT, LEAVE_GROUP_OUT, EXTERNAL, APPARENT)

@@ -5,42 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from common.study import Study
-from server.report import numerals, words
-
-_HERE = Path(__file__).parent
+from common.whole_files import AS_THE_UMASK_SAYS, whole
+from server.report import words
+from server.report.page import page
 
 
 def write_private_report(results: dict[str, Any], path: Path) -> None:
     """Write the report of a private study; the file is there whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(render_private(results), encoding="utf-8")
-    partial.replace(path)
+    with whole(path, AS_THE_UMASK_SAYS) as file:
+        file.write(render_private(results))
 
 
 def render_private(results: Mapping[str, Any]) -> str:
-    """The report as text; hospitals' names, labels and titles are untrusted, so everything is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # Our own file, and no text from a study: the only thing that is not escaped.
-    style = Markup((_HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704
+    """The report as text."""
     study = Study.from_content(results["study"]["content"], "results.json")
-    return environment.get_template("private.html.j2").render(
-        style=style,
+    return page(
+        "private.html.j2",
         results=results,
         study=study,
         title=results["study"]["title"] or results["study"]["name"],
         outcome=study.label(study.outcome_columns()[0]),
-        number=numerals,
         words=words,
         schemes=[_scheme(results, name) for name in results["performance"]],
         coefficients=sorted(results["model"]["standardised"].items(), key=lambda item: -abs(item[1])),

@@ -278,6 +278,16 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "In clear, from a sealed external hospital with ten or more patients of each kind: its own AUC or C with "
             "its error, calibration slope and intercept, by the final model, once. From all others: nothing.",
         ),
+        "training_counts": (
+            "Predictions of the training rows",
+            "For each training set and model: how many patients' predicted risks lie at or below a few given points.",
+        ),
+        "group_counts": (
+            "Sizes of groups",
+            "For each evaluated model: how many patients fall into each group that the cut-offs of their own folds "
+            "make. Hospitals look at what happened in a group once they know that it holds five patients of all "
+            "hospitals.",
+        ),
         "training_classes": (
             "Where to put the threshold",
             "For each training set and model: how many of its patients with and without the outcome fall into a few "
@@ -378,8 +388,9 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "own_copy": (
             "The hospital's own copy",
-            "Nothing about patients leaves: each hospital writes its own patients' predictions, and "
-            "harmonised features if there are any, to its own disk and confirms.",
+            "Nothing about patients leaves: each hospital writes its own patients' predictions, "
+            "harmonised features and pictures of where a network looked, if there are any, to its own disk and "
+            "confirms.",
         ),
     }
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from common.splits import APPARENT
 from server.report import words
-from server.report.between import hospital_effects
+from server.report.differences import hospital_effects
 from server.report.numerals import fixed, interval, significant
 from server.report.performance import schemes
 

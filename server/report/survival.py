@@ -8,9 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from common.splits import LEAVE_ONE_HOSPITAL_OUT
-from common.study import Study
 from server.report import words
-from server.report.curves import SHORT
 from server.report.numerals import NOT_ESTIMABLE, estimate_or_words, fixed, limits, significant, whole
 from server.report.performance import ORDER, Headline
 from server.report.survival_figures import draw_calibration_at, draw_cohort, draw_groups
@@ -84,7 +82,7 @@ class Section:
     time_zero: str
 
 
-def section(results: Mapping[str, Any], study: Study) -> Section | None:
+def section(results: Mapping[str, Any]) -> Section | None:
     """None for another outcome."""
     found = results.get("survival")
     if found is None:
@@ -179,7 +177,7 @@ def _order(name: str, found: Mapping[str, Any]) -> Order:
 
 def _horizon(name: str, month: str, at: Mapping[str, Any]) -> Horizon:
     return Horizon(
-        title=SHORT.get(name, words.scheme(name)[0]),
+        title=words.short(name),
         month=month,
         events=whole(at["events"]),
         followed=whole(at["followed"]),

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from common.splits import APPARENT
 from server.report import words
-from server.report.curves import SHORT, style
+from server.report.curves import style
 from server.report.drawing import BLUE, FAINT, GREY, INK, ORANGE, PURPLE, SOFT, Drawing, Scale
 from server.report.numerals import fixed, whole
 
@@ -92,7 +92,7 @@ def draw_calibration_at(
             drawing.mark(marker, a, b, colour, 3.6, hollow=name == APPARENT)
         middle = _TOP + side + 52 + _ROW * k
         drawing.line(_LEFT, middle, _LEFT + 30, middle, colour, 2.2, dash)
-        drawing.text(_LEFT + 38, middle + 4, SHORT.get(name, words.scheme(name)[0]), size=11)
+        drawing.text(_LEFT + 38, middle + 4, words.short(name), size=11)
     return drawing.markup()
 
 

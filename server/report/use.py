@@ -8,7 +8,6 @@ from markupsafe import Markup
 
 from common.splits import Label
 from server.report import words
-from server.report.curves import SHORT
 from server.report.decision_curve import draw_decision_curve
 from server.report.numerals import estimate_or_words, fixed, interval, limits, significant
 from server.report.performance import schemes
@@ -97,7 +96,7 @@ def _classified(name: str, found: Mapping[str, Any]) -> Classified:
     cuts = sorted(said["thresholds"].values())
     error = found["calibration_error"]
     return Classified(
-        scheme=_short(label.scheme),
+        scheme=words.short(label.scheme),
         model=(label.model or FIRST) + (f", {label.level}" if label.level else ""),
         thresholds=significant(cuts[0], 2) if cuts[0] == cuts[-1] else limits(cuts[0], cuts[-1], 2),
         shares=tuple(estimate_or_words(said[share], _TOO_FEW, 2) for share in SHARES),
@@ -106,24 +105,17 @@ def _classified(name: str, found: Mapping[str, Any]) -> Classified:
     )
 
 
-def _short(scheme: str) -> str:
-    return SHORT.get(scheme) or words.scheme(scheme)[0]
-
-
 def _compared(found: Mapping[str, Any]) -> Compared:
-    ratio = found["likelihood_ratio"]
     overall = found["overall"]
     return Compared(
-        scheme=_short(found["scheme"]) + (f", {found['class']}" if found["class"] else ""),
+        scheme=words.short(found["scheme"]) + (f", {found['class']}" if found["class"] else ""),
         models=f"{found['second'] or FIRST} − {found['first'] or FIRST}",
         within=_tested(found["within_sites"]),
         overall=_tested(overall),
         certified=limits(overall["certified_low"], overall["certified_high"]),
         idi=_tested(found["discrimination_improvement"]),
         nri=interval(found["net_reclassification"], 2),
-        likelihood_ratio="–"
-        if ratio is None
-        else f"χ² {significant(ratio['statistic'])}, {ratio['degrees']} df, p {p_value(ratio['p_value'])}",
+        likelihood_ratio=likelihood_ratio(found["likelihood_ratio"]),
     )
 
 
@@ -134,6 +126,13 @@ def _tested(found: Mapping[str, Any]) -> tuple[str, str]:
 def p_value(value: float) -> str:
     """A p-value with three decimals; below that it is said so."""
     return "< 0.001" if value < 0.001 else fixed(value)
+
+
+def likelihood_ratio(found: Mapping[str, Any] | None) -> str:
+    """The test of a model within another; a dash where they are not nested."""
+    if found is None:
+        return "–"
+    return f"χ² {significant(found['statistic'])}, {found['degrees']} df, p {p_value(found['p_value'])}"
 
 
 def _part(model: str, group: str, found: Mapping[str, Any]) -> PartOf:

@@ -38,6 +38,16 @@ SCHEMES: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
+SHORT: Mapping[str, str] = MappingProxyType(
+    {
+        KFOLD: "Cross-validation",
+        LEAVE_ONE_HOSPITAL_OUT: "Leave one hospital out",
+        LEAVE_GROUP_OUT: "Leave groups out",
+        EXTERNAL: "Sealed external",
+        APPARENT: "Apparent",
+    }
+)
+
 FLOW: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "read": ("Patients in the hospitals' files", ""),
@@ -103,6 +113,11 @@ CODES: Mapping[Code, str] = MappingProxyType(
 def scheme(name: str) -> tuple[str, str]:
     """A scheme's title and meaning."""
     return SCHEMES.get(name, (name, ""))
+
+
+def short(name: str) -> str:
+    """A scheme's title where there is little room."""
+    return SHORT.get(name) or scheme(name)[0]
 
 
 def query(name: str) -> tuple[str, str]:

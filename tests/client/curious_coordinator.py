@@ -17,6 +17,7 @@ from common.errors import Code
 from common.query import Answer, Query, View
 from common.study import Study
 from tests.approved import approve_here, room_of
+from tests.client.counted_together import Neighbour, alike, counted_together
 from tests.client.test_app import COLUMNS, ONE, ROSTER, log_of, scaled
 from tests.hospitals_on_disk import study
 
@@ -64,12 +65,28 @@ def ask(
     views: Sequence[View] = (),
     room: str | None = None,
     others: int = 80,
+    counts: Sequence[bytes] = (),
     **query: Any,
 ) -> Answer:
     asked = Query(name=name, study=chosen.hash, **({"roster": ROSTER, "splits": F} | query))
     handed = room_of(hospital, chosen, asked.roster, PATIENTS, others) if room is None else room
-    record = wire.query_to_record(asked, {view.hash: view.to_bytes() for view in views}, handed)
+    record = wire.query_to_record(asked, {view.hash: view.to_bytes() for view in views}, handed, counts=counts)
     return wire.answer_from_bytes(respond(hospital, record).packed)
+
+
+def count(
+    hospital: Whereabouts,
+    chosen: Study,
+    name: str,
+    views: Sequence[View] = (),
+    neighbour: Neighbour = alike,
+    **query: Any,
+) -> bytes:
+    """Ask for counts; the total of the hospital and its neighbours, opened, as it is handed round."""
+    asked = Query(name=name, study=chosen.hash, **({"roster": ROSTER, "splits": F} | query))
+    answer = ask(hospital, chosen, name, views, **query)
+    assert answer.sums, log_of(hospital)
+    return counted_together(hospital, chosen, asked, views, answer.sums, neighbour).to_bytes()
 
 
 def call_roll(hospital: Whereabouts, chosen: Study) -> Answer:

@@ -188,6 +188,6 @@ def test_a_phase_that_a_mask_was_drawn_on_is_read_where_the_phase_asked_for_has_
     seg(arterial, {"Tumor": ball()}).save_as(tmp_path / "a.dcm")
     patient = read_patient(tmp_path, phases=["portal"])
     assert set(patient.phases) == {"arterial", "portal"}
-    assert patient.phases_with("tumour") == ["arterial"]
+    assert [name for name, phase in patient.phases.items() if "tumour" in phase.masks] == ["arterial"]
     seg(portal, {"Tumor": ball(radius=3)}).save_as(tmp_path / "b.dcm")
     assert set(read_patient(tmp_path, phases=["portal"]).phases) == {"portal"}

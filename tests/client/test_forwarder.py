@@ -19,15 +19,16 @@ from common.errors import HepafedError
 from common.flower_processes import LOOPBACK, free_port
 from deploy.pki import invite, revoke
 from tests.consortium import (
+    START_SECONDS,
     RunningGateway,
     SuperLinkStandIn,
     new_consortium,
     running_forwarder,
     running_gateway,
     superlink_stand_in,
-    wait_until,
 )
 from tests.listening import listening
+from tests.waiting import until
 
 PULL = "/v1/fleet/pull-messages"
 
@@ -134,7 +135,7 @@ def test_a_proxy_that_opens_tls_is_noticed(gateway: RunningGateway, tmp_path: Pa
         larch.path.write_text(file.model_dump_json())
         with pytest.raises(HepafedError, match="shows a certificate that is not the gateway's"):
             larch.greet()
-        wait_until(lambda: bool(foreign.refusals()))
+        until(lambda: bool(foreign.refusals()), START_SECONDS, "a refusal")
         assert "does not accept the gateway's certificate" in foreign.refusals()[-1]
 
 
@@ -171,7 +172,7 @@ def test_a_renewed_certificate_is_taken_into_use_and_a_revoked_one_said(
         assert renew(fir).serial_number != before.serial_number
         assert supernode.post(PULL, headers=node_key(fir)).status_code == 200
         revoke(gateway.folder, "fir", "by hand")
-        wait_until(lambda: supernode.post(PULL, headers=node_key(fir)).status_code == 403, 5)
+        until(lambda: supernode.post(PULL, headers=node_key(fir)).status_code == 403, 5, "the refusal")
         assert "the gateway refused: this certificate was revoked" in str(events(log)[-1]["text"])
 
 

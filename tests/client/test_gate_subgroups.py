@@ -13,7 +13,7 @@ from common.query import View
 from common.room import Room
 from common.study import Study
 from tests.approved import approve_everywhere, run_between, seat
-from tests.client.curious_coordinator import F, ask, asking, call_roll, hospital, refused
+from tests.client.curious_coordinator import F, ask, asking, call_roll, count, hospital, refused
 from tests.client.test_app import ROSTER, scaled
 from tests.client.test_gate import hospitals_of, small
 
@@ -54,11 +54,14 @@ def test_hospitals_are_drawn_by_bins_that_were_asked_before(hospital: Whereabout
         "rows": "held_out",
     }
     known = {"edges": np.array([[0.3, 0.5, 0.7]])}
-    assert ask(hospital, chosen, "score_counts", arrays=known, parameters={"schemes": ["apparent"]}, **judged).sums
+    counts = [
+        count(hospital, chosen, "score_counts", arrays=known, parameters={"schemes": ["apparent"]}, **judged)
+    ]
     answer = ask(
         hospital,
         chosen,
         "bootstrap",
+        counts=counts,
         parameters={"schemes": ["apparent"], "groups": [0], "replicates": 200},
         arrays={
             "edges": np.array([edges]),

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import Result
 from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter
 from sklearn.mixture import GaussianMixture
-from typer.testing import CliRunner
 
 from client.cannot_extract import CannotExtract
 from client.cohort.grids import Grid
@@ -25,7 +23,7 @@ from client.regions import Masks
 from common.features import Features
 from common.habitats import Habitats
 from common.study import Study
-from deploy.cli import app
+from tests.command import hepafed
 from tests.imaged_hospitals import imaged_study, write_hospital
 
 SIZE = 32
@@ -234,10 +232,6 @@ def test_a_mixture_assigns_voxels_as_scikit_learns() -> None:
 def test_a_wrong_section_is_an_error_with_its_cure(habitats: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         settings(habitats=habitats)
-
-
-def hepafed(*arguments: object) -> Result:
-    return CliRunner(env={"COLUMNS": "300"}).invoke(app, [str(argument) for argument in arguments])
 
 
 def unprepared(folder: Path, **phase: Any) -> tuple[Path, Study]:

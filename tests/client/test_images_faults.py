@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from client.cohort.findings import Finding, Severity
-from client.cohort.image_checks import Limits, check_patient
+from client.cohort.image_checks import Limits, check_images
 from client.cohort.image_collection_checks import check_folder
+from client.cohort.images import survey_patient
 from tests.client import spoilt_images as spoilt
 from tests.client.images_on_disk import SHAPE, ball, ct_voxels, liver, write, write_patient
 
@@ -209,6 +210,12 @@ FAULTS: list[tuple[str, Callable[[Path], object], str, Severity, str]] = [
 ]
 
 
+def _faults_of(folder: Path, limits: Limits) -> tuple[Finding, ...]:
+    """One patient's, from reading the images and from looking at them."""
+    patient = survey_patient(folder)
+    return patient.findings + check_images(patient, limits)
+
+
 def _find(found: tuple[Finding, ...], kind: str) -> list[Finding]:
     return [finding for finding in found if finding.kind == kind]
 
@@ -241,11 +248,11 @@ def test_the_list_is_long_enough() -> None:
 
 
 def test_a_healthy_patient_has_no_findings(tmp_path: Path) -> None:
-    assert check_patient(write_patient(tmp_path / "P1"), limits=LIMITS) == ()
+    assert _faults_of(write_patient(tmp_path / "P1"), LIMITS) == ()
 
 
 def test_slices_thicker_than_the_ring_are_said(tmp_path: Path) -> None:
-    found = check_patient(write_patient(tmp_path / "P1"), limits=Limits(rings_mm=(2.0, 5.0)))
+    found = _faults_of(write_patient(tmp_path / "P1"), Limits(rings_mm=(2.0, 5.0)))
     (finding,) = _find(found, "slices thicker than the ring")
     assert "slices 3 mm apart, rings 2 mm wide" in finding.found
 
@@ -256,7 +263,7 @@ def test_bins_are_counted_where_the_study_fixes_their_width(tmp_path: Path) -> N
     wide[ball() > 0] = np.random.default_rng(0).integers(0, 65000, int(ball().sum()))
     write(folder / "portal.nii.gz", wide)
     (folder / "images.yaml").write_text("modality: MR\n")
-    (finding,) = _find(check_patient(folder, limits=Limits(bin_widths={"portal": 25.0})), "too many bins")
+    (finding,) = _find(_faults_of(folder, Limits(bin_widths={"portal": 25.0})), "too many bins")
     assert "at most 1,024" in finding.found
-    assert _find(check_patient(folder, limits=Limits(bin_widths={"portal": 50000.0})), "too few bins")
-    assert check_patient(folder, limits=Limits()) == ()
+    assert _find(_faults_of(folder, Limits(bin_widths={"portal": 50000.0})), "too few bins")
+    assert _faults_of(folder, Limits()) == ()

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.ledger import LARGE, Leaving, entries, kept_answer
+from client.ledger import Leaving, entries, kept_answer
+from client.store import LARGE
 from common import wire
 from common.errors import HospitalError
 from common.query import Answer, canonical_json

@@ -18,6 +18,7 @@ from tests.client.curious_coordinator import (
     asking,
     call_roll,
     chosen,
+    count,
     hospital,
     logistic,
     moments,
@@ -68,8 +69,8 @@ def test_bins_that_look_at_the_outcome_take_edges_that_were_asked_without_it(
     edges = {"edges": np.array([[0.3, 0.5, 0.7]])}
     answer = ask(hospital, chosen, "discrimination", arrays=edges, **judged)
     refused(hospital, answer, Code.CLOSE_EDGES, "edges that were not asked before")
-    assert ask(hospital, chosen, "score_counts", arrays=edges, **judged).sums
-    assert ask(hospital, chosen, "discrimination", arrays=edges, **judged).sums
+    counts = [count(hospital, chosen, "score_counts", arrays=edges, **judged)]
+    assert ask(hospital, chosen, "discrimination", arrays=edges, counts=counts, **judged).sums
 
 
 def test_a_cell_of_one_patient_is_not_summed(hospital: Whereabouts) -> None:

@@ -212,7 +212,7 @@ def test_a_query_with_noise_is_not_answered_in_a_study_without_a_budget(hospital
 def test_noise_is_left_out_in_simulations_alone(tmp_path: Path, hospital: Whereabouts) -> None:
     from client.cohort.cohort import read_cohort
     from client.members import Members
-    from client.private import release_of
+    from client.noise import release_of
     from client.rows import Rows
     from client.view import Views
     from common.errors import HospitalError

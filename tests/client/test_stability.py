@@ -12,7 +12,7 @@ from client.cohort.extracted_features import read_extracted
 from client.extraction.perturbations import moved_contour, noise_deviation, perturbed
 from client.extraction.phase_images import PhaseImages
 from client.extraction.stability import perturbed_rows, second_readers_rows
-from client.extraction_run.sample import sample
+from client.extraction_run.perturbed_patients import sample
 from client.preprocessing import inside
 from client.regions import Masks
 from client.site import Site

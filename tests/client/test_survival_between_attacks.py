@@ -12,7 +12,7 @@ from client.queries.registry import Asked
 from common.errors import Code
 from common.query import Answer, View
 from common.study import Study
-from tests.client.curious_coordinator import PATIENTS, F, ask, asking, call_roll, hospital, refused
+from tests.client.curious_coordinator import PATIENTS, F, ask, asking, call_roll, count, hospital, refused
 from tests.client.test_app import scaled
 
 __all__ = ["hospital"]
@@ -66,24 +66,23 @@ def drawn(hospital: Whereabouts, chosen: Study, edges: np.ndarray, **more: Any) 
     )
 
 
-def counted(hospital: Whereabouts, chosen: Study) -> None:
-    assert ask(hospital, chosen, "score_counts", parameters=KNOWN, arrays={"edges": EDGES}, **MODELS).sums
+def counted(hospital: Whereabouts, chosen: Study) -> list[bytes]:
+    return [count(hospital, chosen, "score_counts", parameters=KNOWN, arrays={"edges": EDGES}, **MODELS)]
 
 
 def test_hospitals_are_drawn_by_bins_that_were_counted_without_the_event(timed: Whereabouts) -> None:
     chosen = survival()
     call_roll(timed, chosen)
-    counted(timed, chosen)
+    counts = counted(timed, chosen)
     refused(timed, drawn(timed, chosen, np.array([[0.4, 0.61]])), Code.CLOSE_EDGES, "edges that were not asked")
-    assert drawn(timed, chosen, EDGES).sums["draws"].shape == (1, 2, 200)
+    assert drawn(timed, chosen, EDGES, counts=counts).sums["draws"].shape == (1, 2, 200)
 
 
 def test_a_second_draw_of_the_hospitals_is_refused(timed: Whereabouts) -> None:
     """The weights are the same ones: two tables that differ by a cell would show the hospital's part in it."""
     chosen = survival()
     call_roll(timed, chosen)
-    counted(timed, chosen)
-    assert drawn(timed, chosen, EDGES).sums
+    assert drawn(timed, chosen, EDGES, counts=counted(timed, chosen)).sums
     refused(timed, drawn(timed, chosen, EDGES[:, :1]), Code.MANY_QUERIES, "asked 1 times")
 
 

@@ -1,5 +1,6 @@
 """A coordinator that cuts or compares predictions so as to single out patients; each attempt fails for its reason."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from client.app import Whereabouts
 from client.gate_rules.questions import questions_of
 from common.errors import Code
 from common.query import Answer, View
+from common.splits import outer_splits_of
 from common.study import Study
-from tests.client.curious_coordinator import PATIENTS, F, ask, asking, call_roll, refused
-from tests.client.test_app import log_of, scaled
+from tests.client.curious_coordinator import PATIENTS, F, ask, asking, call_roll, count, refused
+from tests.client.test_app import ROSTER, log_of, scaled
 
 EDGES = np.array([[0.3, 0.5, 0.7]])
 
@@ -42,16 +44,39 @@ def model_of(chosen: Study) -> tuple[View, ...]:
     return (*chain, View("linear", chain[-1].hash, F, {}, {"beta": beta[None]}))
 
 
-def held_out(hospital: Whereabouts, chosen: Study, name: str, arrays: dict[str, Any], **parameters: Any) -> Answer:
+def held_out(
+    hospital: Whereabouts,
+    chosen: Study,
+    name: str,
+    arrays: dict[str, Any],
+    counts: Sequence[bytes] = (),
+    **parameters: Any,
+) -> Answer:
     views = model_of(chosen)
     asked: dict[str, Any] = {"splits": (), "rows": "held_out", "view": views[-1].hash, "arrays": arrays}
+    asked["counts"] = counts
     return ask(hospital, chosen, name, views, parameters={"schemes": ["apparent"]} | parameters, **asked)
 
 
-def training(hospital: Whereabouts, chosen: Study, edges: np.ndarray) -> Answer:
+def training(hospital: Whereabouts, chosen: Study, edges: np.ndarray, counts: Sequence[bytes] = ()) -> Answer:
     views = model_of(chosen)
     asked: dict[str, Any] = {"view": views[-1].hash, "parameters": {"schemes": ["apparent"]}}
-    return ask(hospital, chosen, "training_classes", views, arrays={"edges": edges}, **asked)
+    return ask(
+        hospital, chosen, "training_classes", views, arrays={"edges": edges[:, None]}, counts=counts, **asked
+    )
+
+
+def counted(hospital: Whereabouts, chosen: Study, name: str, arrays: dict[str, Any], **more: Any) -> bytes:
+    """Counts of predicted risks, with the neighbours'."""
+    views = model_of(chosen)
+    asked: dict[str, Any] = {"view": views[-1].hash, "arrays": arrays, "parameters": {"schemes": ["apparent"]}}
+    if name != "training_counts":
+        asked |= {"splits": (), "rows": "held_out"}
+    return count(hospital, chosen, name, views, **(asked | more))
+
+
+def counted_for_training(hospital: Whereabouts, chosen: Study) -> list[bytes]:
+    return [counted(hospital, chosen, name, {"edges": EDGES}) for name in ("score_counts", "training_counts")]
 
 
 def cuts_of(chosen: Study, cut: float) -> dict[str, np.ndarray]:
@@ -63,8 +88,8 @@ def test_training_bins_are_edges_that_were_asked_without_the_outcome(hospital: W
     chosen = asking()
     call_roll(hospital, chosen)
     refused(hospital, training(hospital, chosen, EDGES), Code.CLOSE_EDGES, "edges that were not asked before")
-    assert held_out(hospital, chosen, "score_counts", {"edges": EDGES}).sums
-    histogram = training(hospital, chosen, EDGES).sums["histogram"]
+    counts = counted_for_training(hospital, chosen)
+    histogram = training(hospital, chosen, EDGES, counts).sums["histogram"]
     assert histogram.shape == (1, 1, 2, 4)
     assert histogram.sum() == PATIENTS
 
@@ -73,11 +98,17 @@ def test_a_threshold_is_an_edge_of_the_training_bins(hospital: Whereabouts) -> N
     """A cut anywhere else would part a patient from the next edge."""
     chosen = asking()
     call_roll(hospital, chosen)
-    held_out(hospital, chosen, "score_counts", {"edges": EDGES})
-    training(hospital, chosen, EDGES)
+    assert training(hospital, chosen, EDGES, counted_for_training(hospital, chosen)).sums
     answer = held_out(hospital, chosen, "threshold_classes", cuts_of(chosen, 0.51))
     refused(hospital, answer, Code.CLOSE_EDGES, "a threshold that is no edge")
-    assert held_out(hospital, chosen, "threshold_classes", cuts_of(chosen, 0.5)).sums["counts"].sum() == PATIENTS
+    at_half = cuts_of(chosen, 0.5)
+    refused(
+        hospital, held_out(hospital, chosen, "threshold_classes", at_half), Code.NUMBERS_NOT_SIGNED, "the groups"
+    )
+    groups = {"schemes": ["apparent"], "fits": list(outer_splits_of(chosen, ROSTER))}
+    counts = [counted(hospital, chosen, "group_counts", {"cuts": at_half["cuts"][:, :, None]}, parameters=groups)]
+    found = held_out(hospital, chosen, "threshold_classes", at_half, counts=counts).sums["counts"]
+    assert found.sum() == PATIENTS
 
 
 def test_placements_are_over_bins_that_were_asked_without_the_outcome(hospital: Whereabouts) -> None:

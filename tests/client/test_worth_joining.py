@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from client.own_class_models import own_class_probabilities
 from client.own_models import best_strength, fit, in_span_of, own_scores, prepared
-from client.paired_figures import figure_of, mean_difference, mean_figure, paired_difference
+from client.paired_figures import figure_of, mean_difference, mean_figure
 from client.worth_joining import Worth, in_words
 from tests.hospitals_on_disk import study
 
@@ -95,7 +95,7 @@ def test_the_difference_of_two_aucs_has_the_error_of_delong() -> None:
     with_it, without = (np.cov([m.mean(axis=axis) for m in both]) for axis in (1, 0))
     s = with_it / both[0].shape[0] + without / both[0].shape[1]
     error = np.sqrt(s[0, 0] + s[1, 1] - 2 * s[0, 1])
-    found = paired_difference(first, second, outcome)
+    found = mean_difference([(first, outcome)], [(second, outcome)])
     assert found.value == pytest.approx(roc_auc_score(outcome, first) - roc_auc_score(outcome, second), abs=1e-12)
     assert found.high - found.value == pytest.approx(1.959963984540054 * error, abs=1e-12)
     assert figure_of(first, outcome).standard_error == pytest.approx(np.sqrt(s[0, 0]), abs=1e-12)
@@ -111,7 +111,7 @@ def test_the_difference_of_two_concordances_has_about_the_error_of_the_jackknife
         return float(concordance_index(t, -first[kept], e) - concordance_index(t, -second[kept], e))
 
     everybody = np.ones(len(rows), dtype=bool)
-    found = paired_difference(first, second, outcome)
+    found = mean_difference([(first, outcome)], [(second, outcome)])
     assert found.value == pytest.approx(difference(everybody), abs=1e-12)
     without = [difference(everybody & (np.arange(len(rows)) != k)) for k in range(len(rows))]
     jackknife = np.sqrt((len(rows) - 1) * np.var(without))
@@ -191,7 +191,7 @@ def test_the_answer_follows_the_interval(gain: float, said: str) -> None:
         events=100,
         federated=figure_of(federated, outcome),
         alone=figure_of(alone, outcome),
-        difference=paired_difference(federated, alone, outcome),
+        difference=mean_difference([(federated, outcome)], [(alone, outcome)]),
         without_you=None,
         columns=3,
         penalty="ridge, λ = 1",

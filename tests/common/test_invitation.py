@@ -7,10 +7,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from common.errors import HepafedError
 from common.invitation import PREFIX, Invitation, read_invitation
 from common.joining import JoinRequest
+from common.room import Seat
 from server.authority import found_authority
 from server.coordinator_folder import CoordinatorFile, CoordinatorFolder
 
@@ -71,3 +73,13 @@ def test_an_invitation_keeps_its_secret_out_of_its_repr(invitation: Invitation) 
 def test_an_invitation_that_ran_out_is_not_used(invitation: Invitation) -> None:
     with pytest.raises(HepafedError, match="ran out on 1970-01-01: ask the coordinator"):
         invitation.model_copy(update={"expires": 0}).refuse_if_expired()
+
+
+@pytest.mark.parametrize("name", ["../../etc", "aspen\nroot", "a b", "x" * 64, ""])
+def test_a_name_that_is_none_of_a_hospital_is_in_no_document(invitation: Invitation, name: str) -> None:
+    with pytest.raises(ValidationError, match="hospital"):
+        JoinRequest(hospital=name, invitation=invitation.number, signing_request="x", node_key="y")
+    with pytest.raises(ValidationError, match="hospital"):
+        Invitation(**(invitation.model_dump() | {"hospital": name}))
+    with pytest.raises(ValidationError, match="hospital"):
+        Seat(hospital=name, patients=60)

@@ -16,7 +16,7 @@ import pytest
 from common.daemon_log import daemon_log, only_one
 from common.errors import HepafedError
 from common.supervision import Kept, Supervisor
-from tests.system.running import until
+from tests.waiting import until
 
 SLEEPER = "import time\nprint('up', flush=True)\ntime.sleep(600)"
 

@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as npst
 
 from common.errors import Code
 from common.masking import Asking, Said, Step, read_asking
-from common.query import SCANNER_NAME, Answer, Disclosed, Query, View, pack_arrays, unpack_arrays
+from common.packed_arrays import pack_arrays, unpack_arrays
+from common.query import SCANNER_NAME, Answer, Disclosed, Query, View
 from common.secure_sum.agreement import Agreement
 from common.wire import (
     Reply,

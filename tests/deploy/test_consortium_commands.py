@@ -3,15 +3,10 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from deploy.cli import app
 from server.coordinator_folder import CoordinatorFolder
 from server.register import Register
-
-
-def hepafed(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+from tests.command import hepafed
 
 
 def said(*words: object) -> str:

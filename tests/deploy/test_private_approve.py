@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from client.identity import Identity
 from client.site import open_site
-from deploy.cli import app
 from deploy.simulation.simulate import find_hospitals
+from tests.command import Result, hepafed
 from tests.hospitals_on_disk import write_study
 from tests.private_studies import hospitals_of, private_study
 
@@ -26,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def approve(made: Path, *more: str, typed: str | None = None) -> Result:
     call = ["site", "approve", made / "study.yaml", made / "hospitals" / "h0", "--roster", made / "roster.yaml"]
-    return CliRunner(env={"COLUMNS": "300"}).invoke(app, [*map(str, call), *more], input=typed)
+    return hepafed(*call, *more, columns=300, typed=typed)
 
 
 def test_the_budget_is_shown_in_plain_words(made: Path) -> None:

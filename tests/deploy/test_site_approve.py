@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from client.approval import approvals
 from client.identity import Identity
@@ -14,8 +12,8 @@ from client.site import open_site
 from client.store import Store
 from client.withdrawal import withdrawn
 from common.study import Study
-from deploy.cli import app
 from deploy.simulation.simulate import find_hospitals
+from tests.command import Result, hepafed
 from tests.hospitals_on_disk import breast_cancer, study, write_hospitals, write_study
 
 CLINICAL = ["mean_radius", "mean_texture"]
@@ -37,15 +35,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def hepafed(*arguments: object, typed: str | None = None) -> Result:
-    runner = CliRunner(env={"COLUMNS": "300"})
-    return runner.invoke(app, [str(argument) for argument in arguments], input=typed)
-
-
 def approve(made: Path, *more: object, typed: str | None = None) -> Result:
     north = made / "hospitals" / "birch"
     call = ("site", "approve", made / "study.yaml", north, "--roster", made / "roster.yaml")
-    return hepafed(*call, *more, typed=typed)
+    return hepafed(*call, *more, columns=300, typed=typed)
 
 
 def recorded(made: Path) -> list[str]:

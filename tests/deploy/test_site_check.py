@@ -14,18 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from click.testing import Result
 from rich.console import Console
-from typer.testing import CliRunner
 
 from client.cohort import site_check
 from client.cohort.plausible_ranges import is_usual_outcome, plausible
 from client.site import open_site
 from deploy.check_words import print_check
-from deploy.cli import app
 from tests.client import spoilt_images as spoilt
 from tests.client.images_on_disk import ball, ct_voxels, liver, write, write_patient
 from tests.client.test_images_faults import FAULTS
+from tests.command import Result, hepafed
 
 HEALTHY = {"age": "61", "afp": "12.5", "albumin": "41", "platelets": "160", "tumour_size_mm": "35", "mvi": "1"}
 FEATURES: dict[str, Any] = {
@@ -41,10 +39,6 @@ ASKED: dict[str, Any] = {
     "variables": {"age": {"type": "integer", "unit": "years", "range": [18, 90]}, "albumin": {"unit": "g/L"}},
     "features": FEATURES,
 }
-
-
-def hepafed(*arguments: object, columns: int = 200) -> Result:
-    return CliRunner(env={"COLUMNS": str(columns)}).invoke(app, [str(argument) for argument in arguments])
 
 
 def check(folder: Path, *arguments: object) -> Result:

@@ -8,19 +8,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
 
 from common.errors import StudyStopped
 from common.query import Disclosed
-from deploy.cli import app
 from server.roll_call import same_versions
 from tests.client.images_on_disk import as_image, ball, ct_voxels
+from tests.command import hepafed
 from tests.imaged_hospitals import STUDY, write_hospital
-
-
-def hepafed(*arguments: object) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
 def written_study(folder: Path) -> Path:

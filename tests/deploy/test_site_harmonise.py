@@ -4,18 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.simulation.hospitals import write_hospitals
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
+from tests.command import hepafed
 from tests.hospitals_on_disk import study
-
-
-def hepafed(*arguments: object) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

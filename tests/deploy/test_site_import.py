@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from client.cohort.pseudonyms import open_key
 from deploy import cli_import
-from deploy.cli import app
 from tests.client.images_on_disk import ball, ct_voxels, save, seg, series, uid
+from tests.command import Result, hepafed
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "dicom"
 BOLUS = {"ContrastBolusAgent": "IOHEXOL"}
@@ -21,12 +19,8 @@ CHEN = {"PatientName": "Chen^Other", "PatientID": "H0099999", "StudyInstanceUID"
 IDENTITY = ("liang", "h0012345", "chen", "h0099999", "a778899", "19600131", "hospital of the test")
 
 
-def hepafed(*arguments: object, answer: str | None = None) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments], input=answer)
-
-
 def bring(export: Path, into: Path, *arguments: object, answer: str | None = None) -> Result:
-    return hepafed("site", "import", export, "--into", into, *arguments, answer=answer)
+    return hepafed("site", "import", export, "--into", into, *arguments, typed=answer)
 
 
 @pytest.fixture

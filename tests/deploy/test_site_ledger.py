@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from client.identity import Identity
 from client.ledger import START, Leaving, Ledger, head
@@ -17,15 +15,11 @@ from client.store import Store
 from common import wire
 from common.errors import Code
 from common.query import Answer, Disclosed, Query
-from deploy.cli import app
+from tests.command import hepafed
 from tests.hospitals_on_disk import study
 
 STUDY = study(predictors={"clinical": ["age"]})
 ROSTER = ("east", "north", "south")
-
-
-def hepafed(*arguments: object) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
 def leave(site: Site, answer: Answer, masked: bytes | None = None, sent: bool = True) -> None:

@@ -6,19 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
+from tests.command import hepafed
 from tests.hospitals_on_disk import breast_cancer, study, write_hospitals, write_study
 
 FEATURES = ["mean_texture", "mean_area", "worst_symmetry"]
-
-
-def hepafed(*arguments: object) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

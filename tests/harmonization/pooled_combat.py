@@ -1,12 +1,13 @@
 """Tables of several hospitals, and ComBat written on the pooled table: the tests' independent reference."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from harmonization.apply import estimate, harmonise
-from harmonization.arrays import add
+from harmonization.arrays import Sums
 from harmonization.fit import fit
 from harmonization.parameters import CombatParameters, CombatSettings
 from harmonization.sums import combat_sums
@@ -46,6 +47,16 @@ def make_table(
     y = c @ effect + location[code] + spread[code] * rng.normal(size=(n, features))
     scale = 10.0 ** rng.uniform(-3, 4, features)
     return Table(c, (y + rng.normal(0, 5, features)) * scale, hospital)
+
+
+def add(answers: Iterable[Sums]) -> Sums:
+    """The total of the hospitals' sums, added in the order given."""
+    total: Sums = {}
+    for sums in answers:
+        if total and total.keys() != sums.keys():
+            raise ValueError(f"answers differ in their sums: {sorted(total)} and {sorted(sums)}")
+        total = {key: (total[key] + value if total else value.copy()) for key, value in sums.items()}
+    return total
 
 
 def federated(table: Table, settings: CombatSettings, **options: object) -> tuple[np.ndarray, CombatParameters]:

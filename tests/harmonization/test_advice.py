@@ -7,11 +7,11 @@ import pytest
 
 from harmonization.advice import Advice, Evidence, advice, evidence
 from harmonization.apply import adjust, estimate
-from harmonization.arrays import add
 from harmonization.fit import fit
 from harmonization.hospital_effect import distance_from_median, effect_sums, hospital_effect
 from harmonization.parameters import CombatSettings
 from harmonization.sums import combat_sums
+from tests.harmonization.pooled_combat import add
 
 HOSPITALS, PATIENTS, FEATURES, FOLDS = 4, 60, 100, 5
 

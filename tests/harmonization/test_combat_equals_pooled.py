@@ -6,7 +6,6 @@ import pytest
 from neuroHarmonize import harmonizationLearn
 
 from harmonization.apply import adjust, estimate, estimate_batches, harmonise, harmonise_batches
-from harmonization.arrays import add
 from harmonization.fit import fit
 from harmonization.neuroharmonize import covers, single_precision
 from harmonization.parameters import CombatSettings
@@ -14,6 +13,7 @@ from harmonization.reference import fit_reference, no_reference_sums, reference_
 from harmonization.sums import combat_sums
 from tests.harmonization.pooled_combat import (
     Table,
+    add,
     federated,
     finish,
     largest_difference,

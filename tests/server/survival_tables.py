@@ -95,6 +95,11 @@ class RowsOfATable:
     query: Any
 
     @property
+    def study(self) -> Any:
+        """As much of it as scores depend on."""
+        return SimpleNamespace(outcome=SimpleNamespace(kind="survival"))
+
+    @property
     def cohort(self) -> Any:
         """Times, events and competing events."""
         competing = self.table.get("competing", pd.Series(False, index=self.table.index))

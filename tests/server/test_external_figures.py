@@ -14,12 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from common.months import in_days
-from common.query import Total
 from common.study import Study
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
-from server.federation import FlowerFederation
 from server.progress import Silence
 from tests.hospitals_on_disk import write_hospitals
+from tests.server.heard import listening_to_questions
 from tests.server.survival_tables import gbsg2
 
 COLUMNS = ["age", "grade", "pnodes"]
@@ -35,17 +34,9 @@ def run(folder: Path, table: pd.DataFrame, clinical: list[str], content: dict[st
     chosen = Study.from_content(
         {"study": "sealed", "validation": checks, "privacy": {"secure_sum": False}} | content, "test study"
     )
-    asked: dict[str, Any] = {}
-    ask = FlowerFederation.ask
-
-    def listen(self: FlowerFederation, name: str, **question: Any) -> Total:
-        if name == "external_figures":
-            asked.update(question)
-        return ask(self, name, **question)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FlowerFederation, "ask", listen)
+    with listening_to_questions() as heard:
         simulate(Simulation(chosen, find_hospitals(sites), folder / "out"), Silence())
+    asked = next(question.question for question in heard if question.name == "external_figures")
     return json.loads((folder / "out" / "results.json").read_text()), folder / "out" / "sites" / SEALED, asked
 
 

@@ -4,7 +4,6 @@ import base64
 import json
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,14 +25,16 @@ from server.authority import open_authority, renew_gateway
 from server.gateway_requests import FLEET
 from server.rate_limit import RateLimit
 from tests.consortium import (
+    A_MINUTE_AGO,
+    START_SECONDS,
     RunningGateway,
     SuperLinkStandIn,
     new_consortium,
     running_gateway,
     superlink_stand_in,
-    wait_until,
 )
 from tests.listening import listening
+from tests.waiting import until
 
 PULL = "/v1/fleet/pull-messages"
 
@@ -87,7 +88,7 @@ def refused(gateway: RunningGateway, context: ssl.SSLContext, reason: str) -> No
     before = len(gateway.refusals())
     with pytest.raises(httpx.HTTPError), client(gateway, context) as asking:
         asking.get(HELLO)
-    wait_until(lambda: len(gateway.refusals()) > before)
+    until(lambda: len(gateway.refusals()) > before, START_SECONDS, "a refusal")
     assert reason in gateway.refusals()[before]
 
 
@@ -143,8 +144,7 @@ def test_a_certificate_of_a_foreign_authority_is_refused(gateway: RunningGateway
 
 def test_a_certificate_that_ran_out_is_refused(gateway: RunningGateway, tmp_path: Path) -> None:
     key = new_key()
-    certificate = open_authority(gateway.folder).for_hospital("aspen", key.public_key(), 0)
-    time.sleep(1.1)
+    certificate = open_authority(gateway.folder).for_hospital("aspen", key.public_key(), A_MINUTE_AGO)
     context = shown(tmp_path, certificate_bytes(certificate), key_bytes(key), stranger(gateway))
     refused(gateway, context, "certificate has run out")
 
@@ -310,7 +310,7 @@ def test_the_gateway_takes_a_renewed_certificate_into_use(gateway: RunningGatewa
         ):
             return secured.getpeercert(binary_form=True)
 
-    wait_until(lambda: serial() == renewed.public_bytes(Encoding.DER))
+    until(lambda: serial() == renewed.public_bytes(Encoding.DER), START_SECONDS, "the new certificate is shown")
 
 
 @pytest.mark.slow

@@ -19,9 +19,9 @@ from common.query import Total
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.evaluation.bootstrap import interval
 from server.evaluation.discrimination import certified_auc
-from server.federation import FlowerFederation
 from server.progress import Silence
 from tests.hospitals_on_disk import breast_cancer, study, write_hospitals
+from tests.server.heard import listening_to_questions
 
 FEATURES = ["mean_texture", "mean_smoothness", "mean_symmetry"]
 HOSPITALS = 8
@@ -50,17 +50,9 @@ def run(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         variables=VARIABLES,
         validation={"folds": 4, "leave_one_hospital_out": True, "bootstrap": 1000},
     )
-    totals: dict[str, Total] = {}
-    ask = FlowerFederation.ask
-
-    def listen(self: FlowerFederation, name: str, **question: Any) -> Total:
-        totals[name] = ask(self, name, **question)
-        return totals[name]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FlowerFederation, "ask", listen)
+    with listening_to_questions() as heard:
         simulate(Simulation(asked, find_hospitals(sites), folder / "out"), Silence())
-    return folder / "out", totals
+    return folder / "out", {question.name: question.total for question in heard}
 
 
 @pytest.fixture(scope="module")

@@ -34,14 +34,14 @@ SMALL: dict[str, Any] = {"image": {"channels": [8, 8]}, "precision": "single"}
 
 
 def imaged(
-    patients: int, settings: dict[str, Any], patches: dict[str, Any] | None = None, seed: int = 1
+    patients: int, settings: dict[str, Any], patches: dict[str, Any] | None = None, seed: int = 1, **others: Any
 ) -> tuple[Tables, str, Planted]:
     """Three hospitals whose patients have patches with a signal in the ring, and columns a, b, c."""
     every = planted(patients, seed)
     table = pd.DataFrame(every.inputs.table[:, :3].numpy(), columns=COLUMNS)
     table["mvi"] = every.outcome.numpy().astype(float)
     table["hospital"] = np.array(["alder", "birch", "cedar"])[np.arange(patients) % 3]
-    sections = {"network": SMALL | settings, "patches": PATCHES | (patches or {})}
+    sections = {"network": SMALL | settings, "patches": PATCHES | (patches or {}), **others}
     federation, view = network_tables(table, {}, **sections)
     for name in list(federation.members):
         members = federation.members[name]

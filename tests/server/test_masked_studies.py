@@ -20,6 +20,7 @@ from client.ledger import Kind, entries
 from client.ledger_check import check_ledger
 from client.store import Store
 from common import wire
+from common.counting import COUNTED_BY, COUNTING
 from common.errors import Code
 from common.masking import Asking, Said, Step, read_asking
 from common.query import Query, View
@@ -79,6 +80,27 @@ def test_results_are_the_same_with_masks_and_without(folders: dict[str, Path], t
     for part in ("flow", "model", "performance", "harmonisation", "cohort"):
         found, expected = numbers(masked[part]), numbers(plain[part])
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12, err_msg=part)
+
+
+def test_counts_are_masked_in_a_study_without_secure_sums(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are handed round: in clear, every hospital would see the others' own."""
+    answer, said, handed = client.app.respond, dict[str, set[Said]](), dict[str, int]()
+
+    def respond(whereabouts: Whereabouts, content: RecordDict) -> Reply:
+        reply = answer(whereabouts, content)
+        if "query" in content.config_records:
+            name = wire.record_to_query(content)[0].name
+            said.setdefault(name, set()).add(reply.said)
+            handed[name] = max(handed.get(name, 0), len(wire.record_to_handed(content).counts))
+        return reply
+
+    monkeypatch.setattr(client.app, "respond", respond)
+    run(chosen(privacy={"secure_sum": False}, harmonisation={"method": "none"}), folders, tmp_path / "plain")
+    assert COUNTING & set(said) == {"score_counts", "training_counts", "group_counts"}
+    assert all(said[name] == {Said.MASKED if name in COUNTING else Said.NOTHING} for name in said)
+    assert {name for name, many in handed.items() if many} == set(COUNTED_BY) & set(said)
 
 
 Message = Callable[[Asking | None, Query | None], bool]

@@ -10,21 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
 
 from common.study import Study
-from deploy.cli import app
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
 from server.report.html import render
+from tests.command import hepafed
 from tests.hospitals_on_disk import breast_cancer, study, write_hospitals, write_study
 
 COLUMNS = ["mean_radius", "mean_texture"]
-
-
-def hepafed(*arguments: object) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
 class Run:

@@ -184,3 +184,10 @@ def test_what_would_cost_or_mix_is_refused_with_its_cure(network: dict[str, Any]
 def test_iterations_are_the_networks_rounds() -> None:
     with pytest.raises(StudyError, match=r"network\.rounds says how many steps"):
         private_study({"iterations": 3}, model={"kind": "network"}, network=SMALL)
+
+
+def test_deepsurv_has_no_gradient_a_patient_and_is_refused() -> None:
+    with pytest.raises(StudyError, match="one patient moves the gradients of many"):
+        private_study(
+            model={"kind": "network"}, network=SMALL, outcome={"kind": "survival", "time": "days", "event": "died"}
+        )

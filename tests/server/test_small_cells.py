@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +13,26 @@ from pydantic import ValidationError
 from sklearn.linear_model import LinearRegression
 
 from common.errors import StudyStopped
-from common.query import Disclosed, Total
+from common.query import Disclosed
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.app import CHECKPOINT
-from server.federation import FlowerFederation
 from server.progress import Silence
 from server.small_cells import events_by_site, flow_in_ranges, known_or_none
 from tests.hospitals_on_disk import study, write_hospitals
+from tests.server.heard import Heard, listening_to_questions
 
 CLINICAL = ["a", "b", "c", "d"]
 FEATURES = ["texture", "entropy", "grey"]
 HOSPITALS = ["north", "south", "west"]
 SIZE = 40
-Asked = list[tuple[str, dict[str, Any], dict[str, np.ndarray]]]
+Asked = list[Heard]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+def asked() -> Iterator[Asked]:
     """Every question of a study and its total, as the coordinator saw them."""
-    seen: Asked = []
-    ask = FlowerFederation.ask
-
-    def listen(self: FlowerFederation, name: str, **question: Any) -> Total:
-        total = ask(self, name, **question)
-        seen.append((name, dict(question.get("parameters") or {}), total.sums))
-        return total
-
-    monkeypatch.setattr(FlowerFederation, "ask", listen)
-    return seen
+    with listening_to_questions() as heard:
+        yield heard
 
 
 @pytest.fixture
@@ -120,7 +112,7 @@ def test_a_rare_covariate_is_in_no_cross_product_of_combat(run: Run, table: pd.D
     table.loc[100, "hbv"] = 1
     harmonisation = COMBAT | {"preserve": ["a", "hbv"]}
     results = run(table, ["a", "hbv"], variables={"hbv": {"type": "binary"}}, harmonisation=harmonisation)
-    sums = next(sums for name, _, sums in asked if name == "combat")
+    sums = next(heard.total.sums for heard in asked if heard.name == "combat")
     assert sums["c"].shape[1] == 1
     assert results["pipeline"]["harmonisation"]["covariates"] == ["a"]
 
@@ -132,10 +124,10 @@ def test_a_level_of_few_patients_has_no_sums_of_its_own(run: Run, table: pd.Data
     levels = {"kernel": {"type": "category", "levels": ["soft", "sharp", "lung"]}}
     harmonisation = COMBAT | {"batch": ["kernel"], "preserve": []}
     results = run(table, ["a"], variables=levels, harmonisation=harmonisation)
-    for name, parameters, sums in asked:
-        if name == "combat_level_sums":
-            assert parameters["levels"] == [0, 1]
-            assert not sums["y"][:, 2].any()
+    for heard in asked:
+        if heard.name == "combat_level_sums":
+            assert heard.question["parameters"]["levels"] == [0, 1]
+            assert not heard.total.sums["y"][:, 2].any()
     assert any("kernel: lung has too few patients" in note for note in results["notes"])
 
 
@@ -153,7 +145,7 @@ def test_two_columns_with_one_gap_each_are_filled_with_their_means(
     table.loc[5, "a"] = np.nan
     table.loc[87, "b"] = np.nan
     results = run(table, CLINICAL, imputation={"method": "regression"})
-    assert "cross_products" not in {name for name, _, _ in asked}
+    assert "cross_products" not in {heard.name for heard in asked}
     assert sum("gaps were filled with the mean" in note for note in results["notes"]) == 2
 
 
@@ -164,7 +156,8 @@ def test_all_targets_share_one_set_of_rows_far_from_each_targets_own(
     table.loc[1::4, "b"] = np.nan
     table.loc[2, "c"] = np.nan
     run(table, CLINICAL, imputation={"method": "regression"}, validation=NO_FOLDS)
-    parameters, sums = next((p, s) for name, p, s in asked if name == "cross_products")
+    heard = next(heard for heard in asked if heard.name == "cross_products")
+    parameters, sums = heard.question["parameters"], heard.total.sums
     assert parameters["targets"] == [0, 1]
     assert sums["gram"].ndim == 3
     assert sums["gram"][0, 0, 0] == table[["a", "b"]].notna().all(axis=1).sum()
@@ -194,7 +187,9 @@ def test_no_bin_shows_the_prediction_of_one_patient(run: Run, table: pd.DataFram
     table["x"] = np.arange(len(table)) % 2 * 0.1
     table.loc[51, ["x", "mvi"]] = [40.0, 1]
     results = run(table, ["x"])
-    histogram = next(sums for name, _, sums in asked if name == "discrimination")["histogram"].sum(axis=1)
+    histogram = next(heard.total.sums for heard in asked if heard.name == "discrimination")["histogram"].sum(
+        axis=1
+    )
     assert ((histogram == 0) | (histogram >= 10)).all()
     for scheme in results["performance"].values():
         assert min(group["patients"] for group in scheme["calibration_curve"]) >= 10

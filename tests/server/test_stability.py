@@ -13,7 +13,7 @@ from client.app import Whereabouts
 from client.cohort.images_file import ImagesFile
 from client.extraction.results import Extraction, Row
 from client.extraction_run.kept import open_kept
-from client.join import harmonise_here
+from client.frozen_harmonisation import harmonise_here
 from client.queries import QUERIES
 from client.site import open_site
 from common.errors import Code, StudyStopped

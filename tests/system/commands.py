@@ -16,8 +16,10 @@ from common.flower_processes import LOOPBACK, accepts, free_port
 from common.supervision import die_with_the_parent
 from deploy.simulation.hospitals import write_hospitals
 from deploy.simulation.simulate import find_hospitals
+from server.coordinator_folder import CoordinatorFolder, split_address
 from server.runs import Run, all_runs
-from tests.system.running import mentioning, until
+from tests.system.running import mentioning
+from tests.waiting import until
 
 DRAIN_SECONDS = 60.0
 LONGEST_SECONDS = 600.0
@@ -87,13 +89,7 @@ class Consortium:
     def start_coordinator(self) -> None:
         """`hepafed coordinator start`, until its gateway answers."""
         self.start("coordinator", "coordinator", "start", self.coordinator)
-        port = int(
-            (self.coordinator / "coordinator.yaml")
-            .read_text()
-            .partition("address: ")[2]
-            .split()[0][-5:]
-            .split(":")[-1]
-        )
+        _, port = split_address(CoordinatorFolder(self.coordinator).read().address)
         until(lambda: accepts(port), 90, "the gateway listens")
 
     def start(self, name: str, *words: object) -> None:

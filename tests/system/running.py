@@ -3,14 +3,17 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from common.daemon_log import read_state
+from common.study import Study
 from deploy.loopback import Loopback
+from deploy.simulation.simulate import Simulation, find_hospitals, prepare_out, simulate
+from server.progress import Silence
 from server.runs import Run
+from tests.waiting import until
 
 STUDY = """
 study: small-demo
@@ -32,12 +35,13 @@ def without_transport(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def until(holds: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for something; a test that waits in vain says for what."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+def simulated(hospitals: Path) -> dict[str, Any]:
+    """What study.yaml of a folder of hospitals gives in one process, without_transport."""
+    out = hospitals.parent / "simulated"
+    simulation = Simulation(Study.from_file(hospitals / "study.yaml"), find_hospitals(hospitals), out)
+    prepare_out(out, simulation.folders, resume=False, overwrite=False)
+    simulate(simulation, Silence())
+    return without_transport(out / "results.json")
 
 
 def after_exchanges(run: Run, number: int) -> None:

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from common.study import Study
 from deploy.simulation.hospitals import write_hospitals
-from deploy.simulation.simulate import Simulation, find_hospitals, prepare_out, simulate
-from server.progress import Silence
 from server.runs import all_runs
 from tests.system.commands import surroundings
-from tests.system.running import STUDY, after_exchanges, kill, mentioning, until, without_transport
+from tests.system.running import STUDY, after_exchanges, kill, mentioning, simulated, without_transport
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -55,11 +53,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(hospitals: Path) -> dict[str, object]:
-    out = hospitals.parent / "simulated"
-    simulation = Simulation(Study.from_file(hospitals / "study.yaml"), find_hospitals(hospitals), out)
-    prepare_out(out, simulation.folders, resume=False, overwrite=False)
-    simulate(simulation, Silence())
-    return without_transport(out / "results.json")
+    return simulated(hospitals)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from client.connection import Connection
 from client.daemon import CONTACT
 from common.certificates import read_certificate
 from tests.system.commands import Consortium, consortium, hepafed, left_behind
-from tests.system.running import STUDY, after_exchanges, until, without_transport
+from tests.system.running import STUDY, after_exchanges, without_transport
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 from common.study import Study
 from deploy.loopback import Loopback, federation, finish, start_site
 from deploy.simulation.hospitals import write_hospitals
-from deploy.simulation.simulate import Simulation, find_hospitals, prepare_out, simulate
+from deploy.simulation.simulate import find_hospitals
 from server.progress import Silence
 from server.progress_file import exchanges_of
 from server.runs import Request, Run, create_run
@@ -25,9 +25,10 @@ from tests.system.running import (
     mentioning,
     own,
     process_of,
-    until,
+    simulated,
     without_transport,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -45,11 +46,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(hospitals: Path) -> dict[str, object]:
-    out = hospitals.parent / "simulated"
-    simulation = Simulation(Study.from_file(hospitals / "study.yaml"), find_hospitals(hospitals), out)
-    prepare_out(out, simulation.folders, resume=False, overwrite=False)
-    simulate(simulation, Silence())
-    return without_transport(out / "results.json")
+    return simulated(hospitals)
 
 
 @pytest.fixture(scope="module")

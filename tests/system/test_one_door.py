@@ -15,8 +15,9 @@ from common.flower_processes import LOOPBACK, accepts, environment, free_port, w
 from deploy.pki import members, revoke
 from server.control import Control, Node
 from server.gateway_requests import FLEET
-from tests.consortium import RunningGateway, new_consortium, running_forwarder, running_gateway, wait_until
+from tests.consortium import RunningGateway, new_consortium, running_forwarder, running_gateway
 from tests.listening import listening
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +48,7 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
     with running_gateway(folder) as gateway:
         superlink = start_superlink(folder.path, port)
         try:
-            wait_until(lambda: accepts(port), SECONDS)
+            until(lambda: accepts(port), SECONDS, "the SuperLink listens")
             yield Coordinator(gateway, port, superlink)
         finally:
             superlink.terminate()
@@ -91,16 +92,16 @@ def test_joining_registers_the_node_and_a_real_supernode_comes_online_until_it_i
     coordinator: Coordinator, tmp_path: Path
 ) -> None:
     aspen = coordinator.gateway.joined("aspen", tmp_path / "aspen")
-    wait_until(lambda: coordinator.node("aspen") is not None, SECONDS)
+    until(lambda: coordinator.node("aspen") is not None, SECONDS, "aspen is registered")
     listed = next(member for member in members(coordinator.gateway.folder) if member.hospital == "aspen")
     assert (listed.state, listed.node) == ("joined", "registered")
     with running_forwarder(aspen.own_folder, tmp_path / "forwarder.log") as link:
         supernode = start_supernode(aspen.own_folder, link, tmp_path / "supernode.log")
         try:
-            wait_until(lambda: coordinator.is_online("aspen"), SECONDS)
+            until(lambda: coordinator.is_online("aspen"), SECONDS, "aspen is online")
             revoke(coordinator.gateway.folder, "aspen", "test")
-            wait_until(lambda: coordinator.node("aspen") is None, SECONDS)
-            wait_until(lambda: "certificate revoked (test)" in coordinator.gateway.refusals(), SECONDS)
+            until(lambda: coordinator.node("aspen") is None, SECONDS, "aspen is gone")
+            until(lambda: "certificate revoked (test)" in coordinator.gateway.refusals(), SECONDS, "the refusal")
         finally:
             supernode.terminate()
             supernode.wait(30)
@@ -109,13 +110,13 @@ def test_joining_registers_the_node_and_a_real_supernode_comes_online_until_it_i
 def test_a_supernode_with_another_hospitals_key_is_refused(coordinator: Coordinator, tmp_path: Path) -> None:
     birch = coordinator.gateway.joined("birch", tmp_path / "birch")
     cedar = coordinator.gateway.joined("cedar", tmp_path / "cedar")
-    wait_until(lambda: coordinator.node("cedar") is not None, SECONDS)
+    until(lambda: coordinator.node("cedar") is not None, SECONDS, "cedar is registered")
     birch.node_key.write_bytes(cedar.node_key.read_bytes())
     with running_forwarder(birch.own_folder, tmp_path / "forwarder.log") as link:
         supernode = start_supernode(birch.own_folder, link, tmp_path / "supernode.log")
         try:
             reason = "node key of cedar shown with the certificate of birch"
-            wait_until(lambda: reason in coordinator.gateway.refusals(), SECONDS)
+            until(lambda: reason in coordinator.gateway.refusals(), SECONDS, reason)
             assert not coordinator.is_online("cedar")
         finally:
             supernode.terminate()
@@ -150,11 +151,11 @@ def test_a_superlink_with_an_empty_database_is_told_its_nodes_again(
     coordinator: Coordinator, tmp_path: Path
 ) -> None:
     coordinator.gateway.joined("fir", tmp_path / "fir")
-    wait_until(lambda: coordinator.node("fir") is not None, SECONDS)
+    until(lambda: coordinator.node("fir") is not None, SECONDS, "fir is registered")
     coordinator.superlink.kill()
     coordinator.superlink.wait()
     for path in (coordinator.gateway.folder.path / "superlink").glob("state.sqlite*"):
         path.unlink()
     coordinator.superlink = start_superlink(coordinator.gateway.folder.path, coordinator.superlink_port)
-    wait_until(lambda: accepts(coordinator.superlink_port), SECONDS)
-    wait_until(lambda: coordinator.node("fir") is not None, SECONDS)
+    until(lambda: accepts(coordinator.superlink_port), SECONDS, "the SuperLink listens")
+    until(lambda: coordinator.node("fir") is not None, SECONDS, "fir is registered")

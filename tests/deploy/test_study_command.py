@@ -7,18 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import BaseModel
-from typer.testing import CliRunner, Result
 
 from common.strict_yaml import models_in
 from common.study import Study
-from deploy.cli_study import study_app
 from deploy.schema import study_schema
+from tests.command import Result, hepafed
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def hepafed_study(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(study_app, [str(argument) for argument in arguments], env={"COLUMNS": "100"})
+    return hepafed("study", *arguments, columns=100)
 
 
 def spoken(result: Result) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
-from server.report.between import hospital_effects
+from server.report.differences import hospital_effects
 from server.report.remarks import remarks
 from tests.hospitals_on_disk import study, write_hospitals
 from tests.server.test_report import made_up, page

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.report import words
-from server.report.curves import SHORT
 from server.report.numerals import fixed, interval, significant
-from server.report.use import FIRST, p_value
+from server.report.use import FIRST, likelihood_ratio, p_value
 
 SHOWN = 20
 
@@ -54,15 +53,13 @@ def beside(results: Mapping[str, Any]) -> Beside:
 
 
 def _compared(found: Mapping[str, Any]) -> Compared:
-    within, ratio = found["within_sites"], found["likelihood_ratio"]
+    within = found["within_sites"]
     return Compared(
-        scheme=SHORT.get(found["scheme"]) or words.scheme(found["scheme"])[0],
+        scheme=words.short(found["scheme"]),
         models=f"{found['second'] or FIRST} − {found['first'] or FIRST}",
         within=interval(within),
         p="–" if within["p_value"] is None else p_value(within["p_value"]),
-        likelihood_ratio="–"
-        if ratio is None
-        else f"χ² {significant(ratio['statistic'])}, {ratio['degrees']} df, p {p_value(ratio['p_value'])}",
+        likelihood_ratio=likelihood_ratio(found["likelihood_ratio"]),
     )
 
 

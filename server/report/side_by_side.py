@@ -73,12 +73,20 @@ def _auc(found: Mapping[str, Any] | None, where: str) -> str:
     return estimate_or_words(found[where]["auc"], NOT_ESTIMABLE) if found else "–"
 
 
+_SEEN = {
+    "everything": "images",
+    "tumour-and-ring": "images of tumour and ring",
+    "tumour": "images of the tumour",
+}
+
+
 def _looks_at(found: Mapping[str, Any]) -> str:
     """What a model sees, and how much of it has a weight."""
     if found["stack"] is not None:
         parts = [f"{name} × {fixed(weight, 2)}" for name, weight in found["stack"].items()]
         return "scores of " + ", ".join(parts)
     kinds = [(found["clinical"], "clinical"), (found["radiomics"], "image features")]
-    said = ", ".join(f"{number} {kind}" for number, kind in kinds if number) or "no column"
+    images = [_SEEN[found["image"]]] if found["image"] else []
+    said = ", ".join([*(f"{number} {kind}" for number, kind in kinds if number), *images]) or "no column"
     weighed = found["weighed"]
     return said if weighed == found["clinical"] + found["radiomics"] else f"{said}; {weighed} with a weight"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from client.join import Joined, harmonise_here
+from client.frozen_harmonisation import Joined, harmonise_here
 from client.site import open_site
 from common.errors import HepafedError, HospitalError
 from common.frozen_model import FrozenModel, read_frozen_model

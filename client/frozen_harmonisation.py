@@ -13,8 +13,9 @@ import numpy as np
 from client import harmonise
 from client.cohort.cohort import Cohort, read_cohort
 from client.cohort.faults import counted, near_miss, some
+from client.harmonised_table import harmonised_lines
 from client.members import Members
-from client.own_files import harmonised_lines, write_csv
+from client.own_files import write_csv
 from client.site import Site
 from client.view import Views
 from common.errors import HepafedError
