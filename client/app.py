@@ -35,7 +35,7 @@ from client.withdrawal import withdrawn
 from common import wire
 from common.errors import Code, HospitalError, StudyError
 from common.masking import Asking, Said, Step, read_asking
-from common.query import ROLL_CALL, Answer, Query, canonical_json
+from common.query import ROLL_CALL, WRITES_OWN_COPIES, Answer, Query, canonical_json
 from common.room import PURPOSE, seat_of
 from common.secure_sum.refusals import SecureSumRefused
 from common.splits import Label, is_repeat
@@ -165,7 +165,7 @@ def _answer_once(
         store.keep_view(view.hash, view.to_bytes())
     roster = canonical_json(sorted(query.roster))
     answered = store.answered(study.hash, query.question, roster)
-    if answered.answer is not None and query.name != "own_copy":
+    if answered.answer is not None and query.name not in WRITES_OWN_COPIES:
         return answered.answer, {}
     gate.check_roster(site, query, answered.under_another_roster)
     refuse_beyond_preparation(query.name, study, store.questions_answered(study.hash))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, rankdata
 
-from client.concordance import concordance
+from client.concordance import harrell
 
 NORMAL_95 = 1.959963984540054
 Judged = tuple[np.ndarray, np.ndarray]
@@ -77,8 +77,7 @@ def _parts(score: np.ndarray, outcome: np.ndarray) -> tuple[float, np.ndarray]:
         parts = np.zeros(len(score))
         parts[outcome == 1], parts[outcome == 0] = _about(value, below), _about(value, above)
         return value, parts
-    nowhere = np.zeros(len(score), dtype=np.int64)
-    found = concordance(outcome[:, 0], outcome[:, 1], score, np.ones(len(score)), nowhere, nowhere)
+    found = harrell(outcome[:, 0], outcome[:, 1], score)
     return found.value, (found.own_won - found.value * found.own_pairs) / found.pairs
 
 

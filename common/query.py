@@ -30,7 +30,9 @@ SMALLEST_DIFFERENCE = 10
 """Two totals that can be subtracted are over the same patients, or over ten and more that differ."""
 
 ROLL_CALL = "roll_call"
-WITHOUT_SUMS = frozenset({ROLL_CALL, "own_copy", "own_survival", "external_figures"})
+WRITES_OWN_COPIES = frozenset({"own_copy", "own_survival"})
+"""Queries whose answers are empty: they write the hospital's own files, again whenever they are asked again."""
+WITHOUT_SUMS = WRITES_OWN_COPIES | {ROLL_CALL, "external_figures"}
 """Queries whose answers hold figures in clear alone, or nothing."""
 SMALLEST_FOR_A_MEDIAN = 10
 SMALLEST_CLASS_FOR_OWN_AUC = 10

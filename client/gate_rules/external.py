@@ -12,14 +12,12 @@ from typing import Any
 from client.gate_rules.memory import Memory, Unlocked
 from client.rows import Rows
 from common.errors import Code, HospitalError
-from common.query import FEWEST_HOSPITALS, SMALLEST_ROW_SET, WITHOUT_SUMS, Query, canonical_json
+from common.query import FEWEST_HOSPITALS, SMALLEST_ROW_SET, WITHOUT_SUMS, WRITES_OWN_COPIES, Query, canonical_json
 from common.room import Room
 from common.splits import Label
 from common.whole_hospitals import EXTERNAL, trains
 
 EXTERNAL_FIGURES = "external_figures"
-WITHOUT_OUTCOMES = frozenset({"own_copy", "own_survival"})
-"""Queries that may name the label and look at no outcome."""
 
 
 def asks_about_external(query: Query) -> bool:
@@ -89,7 +87,7 @@ def unlock(rows: Rows, memory: Memory) -> str:
         Where another model was judged on these patients before.
     """
     study, query = rows.study, rows.query
-    if trains(study, rows.site.name) or query.name in WITHOUT_OUTCOMES or not asks_about_external(query):
+    if trains(study, rows.site.name) or query.name in WRITES_OWN_COPIES or not asks_about_external(query):
         return ""
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     asked = Unlocked(study.hash, study.study, canonical_json(study.outcome_columns()), str(query.view), now)

@@ -64,17 +64,30 @@ def bootstrap(rows: Rows, parameters: Bootstrap) -> Answer:
     With placements v₁₀(b) = (N_{<b} + N_b/2)/n₀ and v₀₁(b) alike over all hospitals, overall
     S = Σ_own with (v₁₀ − AUC)/n₁ + Σ_own without (v₀₁ − AUC)/n₀, and within S = (won − AUC·pairs)/Σpairs.
     """
-    groups = np.array(parameters.groups)
     own = np.array([_parts(rows, parameters, k) for k in range(len(parameters.schemes))])
-    draws = np.zeros((groups.max() + 1, len(FIGURES), parameters.replicates))
+    return Answer(sums={"draws": draws_of(rows, own, parameters.groups, parameters.replicates, "")})
+
+
+def draws_of(rows: Rows, own: np.ndarray, groups: tuple[int, ...], replicates: int, purpose: str) -> np.ndarray:
+    """(w − 1)·S by group, figure and draw.
+
+    Parameters
+    ----------
+    own
+        This hospital's parts: labels × figures.
+    groups
+        Each label's group, whose parts are averaged.
+    purpose
+        What the purposes of the weights begin with.
+    """
+    of, draws = np.array(groups), np.zeros((max(groups) + 1, len(FIGURES), replicates))
     for group in range(len(draws)):
-        parts = own[groups == group].mean(axis=0)
+        parts = own[of == group].mean(axis=0)
         for figure, name in enumerate(FIGURES):
             # Weights of their own for every figure: with shared ones, a few figures would tell the hospitals apart.
-            draws[group, figure] = (secret_weights(rows, f"{group}/{name}", parameters.replicates) - 1) * parts[
-                figure
-            ]
-    return Answer(sums={"draws": draws})
+            weights = secret_weights(rows, f"{purpose}{group}/{name}", replicates)
+            draws[group, figure] = (weights - 1) * parts[figure]
+    return draws
 
 
 def _parts(rows: Rows, parameters: Bootstrap, k: int) -> tuple[float, float]:

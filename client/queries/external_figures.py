@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import model_validator
 
-from client.concordance import concordance
+from client.concordance import harrell
 from client.own_slope import slope_of
 from client.queries.discrimination import auc_and_variance, own_calibration
 from client.queries.follow_up import Months
@@ -69,8 +69,7 @@ def external_figures(rows: Rows, asked: ExternalFigures) -> Answer:
 
 
 def _c_and_variance(score: np.ndarray, outcome: np.ndarray) -> Pair:
-    nowhere = np.zeros(len(score), dtype=np.int64)
-    found = concordance(outcome[:, 0], outcome[:, 1], score, np.ones(len(score)), nowhere, nowhere)
+    found = harrell(outcome[:, 0], outcome[:, 1], score)
     return found.value, found.spread / found.pairs**2
 
 

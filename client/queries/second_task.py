@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from client.concordance import concordance
+from client.concordance import harrell
 from client.queries.discrimination import auc_and_variance
 from client.queries.registry import Parameters, Schemes, query
 from client.rows import Rows
@@ -49,8 +49,7 @@ def second_task(rows: Rows, asked: SecondTask) -> Answer:
 def _pairs(line: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     """Won pairs, all pairs, and the variance of the won ones' share times pairs²."""
     if outcome.shape[1] == 2:
-        nothing = np.zeros(len(line), dtype=np.int64)
-        found = concordance(outcome[:, 0], outcome[:, 1], line, np.ones(len(line)), nothing, nothing)
+        found = harrell(outcome[:, 0], outcome[:, 1], line)
         return np.array([found.won, found.pairs, found.spread])
     value, variance = auc_and_variance(line, outcome[:, 0])
     had = float((outcome[:, 0] == 1).sum())

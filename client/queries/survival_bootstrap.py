@@ -3,8 +3,8 @@
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from client.concordance import concordance
-from client.queries.bootstrap import FIGURES, MOST_PATIENTS, secret_weights
+from client.concordance import harrell
+from client.queries.bootstrap import MOST_PATIENTS, draws_of
 from client.queries.follow_up import Months
 from client.queries.quantiles import few_and_ascending
 from client.queries.registry import Parameters, Schemes, bounded_array, query
@@ -65,15 +65,8 @@ def survival_bootstrap(rows: Rows, parameters: SurvivalBootstrap) -> Answer:
 
     Overall S is that of the table (common/concordance.py); within S = (won − C·pairs)/Σpairs.
     """
-    groups = np.array(parameters.groups)
     own = np.array([_parts(rows, parameters, k) for k in range(len(parameters.schemes))])
-    draws = np.zeros((groups.max() + 1, len(FIGURES), parameters.replicates))
-    for group in range(len(draws)):
-        parts = own[groups == group].mean(axis=0)
-        for figure, name in enumerate(FIGURES):
-            weights = secret_weights(rows, f"survival/{group}/{name}", parameters.replicates)
-            draws[group, figure] = (weights - 1) * parts[figure]
-    return Answer(sums={"draws": draws})
+    return Answer(sums={"draws": draws_of(rows, own, parameters.groups, parameters.replicates, "survival/")})
 
 
 def _parts(rows: Rows, parameters: SurvivalBootstrap, k: int) -> tuple[float, float]:
@@ -87,7 +80,7 @@ def _parts(rows: Rows, parameters: SurvivalBootstrap, k: int) -> tuple[float, fl
     np.add.at(own_exits, (cells, bins), 1.0)
     if (own_events > parameters.events[k]).any() or (own_exits > parameters.exits[k]).any():
         raise HospitalError(Code.BAD_PARAMETERS, "survival_bootstrap: totals below this hospital's own counts")
-    found = concordance(time, event, score, np.ones(len(score)), cells, bins)
+    found = harrell(time, event, score)
     value, pairs = parameters.within[k]
     within = (found.won - value * found.pairs) / max(pairs, 1.0)
     return part_in_table(parameters.events[k], parameters.exits[k], own_events, own_exits), within

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from client.concordance import Concordance, concordance
+from client.concordance import Concordance, harrell
 from client.queries.comparison import Pairs
 from client.queries.registry import Parameters, Schemes, query
 from client.rows import Rows
@@ -40,5 +40,4 @@ def paired(a: Concordance, b: Concordance) -> tuple[float, float, float, float]:
 
 def _plain(rows: Rows, label: str) -> Concordance:
     score, outcome = rows.scores(label)
-    nowhere = np.zeros(len(score), dtype=np.int64)
-    return concordance(outcome[:, 0], outcome[:, 1], score, np.ones(len(score)), nowhere, nowhere)
+    return harrell(outcome[:, 0], outcome[:, 1], score)

@@ -7,7 +7,7 @@ rests on few patients takes no part in a label.
 import numpy as np
 from pydantic import model_validator
 
-from client.concordance import concordance
+from client.concordance import harrell
 from client.queries.registry import Schemes, query
 from client.queries.subgroups import Numbers, compares, divided
 from client.queries.survival import Censoring
@@ -69,6 +69,5 @@ def survival_subgroup_sums(rows: Rows, parameters: SurvivalSubgroupSums) -> Answ
 
 
 def _pairs(time: np.ndarray, event: np.ndarray, score: np.ndarray) -> tuple[float, float, float]:
-    nowhere = np.zeros(len(time), dtype=np.int64)
-    found = concordance(time, event, score, np.ones(len(time)), nowhere, nowhere)
+    found = harrell(time, event, score)
     return found.won, found.pairs, found.spread

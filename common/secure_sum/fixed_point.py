@@ -27,7 +27,6 @@ ZERO = 8
 """What is said of a group of zeros: the same as of counts from 1 to 255, so that nobody tells an empty cell."""
 
 TOTAL_BITS = 62
-PRECISION = 1e-11
 MOST_VALUES = 2**27
 MOST_ARRAYS = 10_000
 _MOST_AXES = 16
@@ -148,18 +147,6 @@ def choose_scales(said: Mapping[str, Exponents]) -> Exponents:
             for name, array in first.arrays.items()
         }
     )
-
-
-def too_coarse(scales: Exponents, said: Mapping[str, Exponents], hospitals: int) -> bool:
-    """Whether scales that were chosen before the magnitudes were known lose more than `PRECISION`."""
-    needed = choose_scales(said)
-    for name, array in needed.arrays.items():
-        # Σ|x| is at least the largest value, and that is above 2^(needed − STEP).
-        excess = scales.arrays[name].exponents - array.exponents + STEP + ceil(log2(hospitals)) - TOTAL_BITS
-        loss = hospitals / 2 * np.ldexp(1.0, np.minimum(excess, 0))
-        if (loss > PRECISION).any():
-            return True
-    return False
 
 
 def encode(

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.query import Arrays
 from common.secure_sum.dealing import KINDS, commit_to_seed, commit_to_share
-from common.secure_sum.fixed_point import Exponents, choose_scales, decode, too_coarse
+from common.secure_sum.fixed_point import Exponents, decode
 from common.secure_sum.keys import check_signature, public_key
 from common.secure_sum.masks import add_masks, check_value
 from common.secure_sum.messages import Masked, Reveals
@@ -48,13 +48,6 @@ class RoundTotal:
         check_signature(self._set_up.keys[hospital], masked.signature, signed, "its masked sums")
         self._sum += masked.vector
         self.said[hospital] = masked.magnitudes
-
-    def better_scales(self) -> Exponents | None:
-        """Scales for asking again in another round, where those of this one lose precision; before opening it."""
-        hospitals = len(self._set_up.agreement.hospitals)
-        if too_coarse(self._terms.scales, self.said, hospitals):
-            return choose_scales(self.said)
-        return None
 
     def open(self, reveals: Mapping[str, bytes]) -> Arrays:
         """The total over the survivors, from the shares of as many hospitals as the threshold."""

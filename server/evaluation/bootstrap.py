@@ -14,7 +14,9 @@ histogram. One number a draw with secret, continuous weights tells the spread of
 Approximate: linear in the weights; exact for the centre. Mirrored by client/queries/bootstrap.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.stats import t
@@ -26,6 +28,20 @@ from server.evaluation.discrimination import NORMAL_95, NOT_ESTIMABLE, Discrimin
 from server.federation import FlowerFederation
 
 EXCHANGES = 1
+
+
+class Figures(Protocol):
+    """A figure of one evaluated model, overall and within hospitals, and the pairs behind the latter."""
+
+    @property
+    def overall(self) -> Estimate: ...
+    @property
+    def within_sites(self) -> Estimate: ...
+    @property
+    def pairs(self) -> float: ...
+
+
+Judged = TypeVar("Judged", bound=Figures)
 
 
 @dataclass(frozen=True)
@@ -46,24 +62,51 @@ def draw_hospitals(
     federation: FlowerFederation, study: Study, view: str, found: dict[str, Discrimination]
 ) -> dict[str, Drawn]:
     """Intervals of every held-out AUC, the repeats of a k-fold together; none where the study asks for none."""
-    labels = [label for label in found if Label.read(label).scheme != APPARENT]
-    labels = [label for label in labels if found[label].overall.value is not None]
-    replicates = study.validation.bootstrap
-    if not replicates or not labels:
+    found = drawable(study, found)
+    arrays = {
+        "edges": np.array([judged.edges for judged in found.values()]),
+        "classes": np.array([judged.histogram for judged in found.values()]),
+    }
+    return drawn_of(federation, study, view, found, "bootstrap", {}, arrays)
+
+
+def drawable(study: Study, found: Mapping[str, Judged]) -> dict[str, Judged]:
+    """Whatever intervals are drawn for: held out and estimable; nothing where the study asks for none."""
+    if not study.validation.bootstrap:
+        return {}
+    held_out = {label: judged for label, judged in found.items() if Label.read(label).scheme != APPARENT}
+    return {label: judged for label, judged in held_out.items() if judged.overall.value is not None}
+
+
+def drawn_of(
+    federation: FlowerFederation,
+    study: Study,
+    view: str,
+    found: Mapping[str, Figures],
+    query: str,
+    parameters: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+) -> dict[str, Drawn]:
+    """Intervals of what is drawable, the repeats of a k-fold together.
+
+    Parameters
+    ----------
+    parameters, arrays
+        What the query is told beside labels, groups, draws and figures within hospitals.
+    """
+    labels = list(found)
+    if not labels:
         return {}
     names = list(dict.fromkeys(without_repeat(label) for label in labels))
     groups = [names.index(without_repeat(label)) for label in labels]
-    within = [(found[k].within_sites.value or 0.0, found[k].pairs) for k in labels]
+    asked = {"schemes": labels, "groups": groups, "replicates": study.validation.bootstrap}
+    within = np.array([(found[k].within_sites.value or 0.0, found[k].pairs) for k in labels])
     draws = federation.ask(
-        "bootstrap",
+        query,
         view=view,
         rows="held_out",
-        parameters={"schemes": labels, "groups": groups, "replicates": replicates},
-        arrays={
-            "edges": np.array([found[k].edges for k in labels]),
-            "classes": np.array([found[k].histogram for k in labels]),
-            "within": np.array(within),
-        },
+        parameters={**asked, **parameters},
+        arrays={**arrays, "within": within},
     ).sums["draws"]
     drawn = {}
     for number, name in enumerate(names):

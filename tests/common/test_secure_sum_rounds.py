@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.query import Arrays
-from common.secure_sum.fixed_point import Exponents, Grouping, choose_scales, magnitudes
+from common.secure_sum.fixed_point import Exponents, choose_scales
 from common.secure_sum.refusals import SecureSumRefused, TooFewHospitals, ValuesTooLarge
 from common.secure_sum.set_up import SetUp
 from tests.common.secure_sum_run import (
@@ -161,21 +161,6 @@ def test_an_answer_that_outgrows_its_scales_is_asked_for_again_and_only_then_ope
     with pytest.raises(SecureSumRefused, match="round 1 was closed when its question came again"):
         run.participants["hospital-000"].acknowledge(1, "question", guessed, total.survivors)
     assert same(again.open(run.reveal(names(4), scales, 2)), exact_total(answers, names(4)))
-
-
-def test_scales_that_cost_precision_are_found_before_the_total_is_opened() -> None:
-    run, set_up = started(4)
-    groupings = {"x": Grouping(separate=(0,))}
-    answers = {h: {"x": np.array([1e-9, 1.0]) * (1 + place)} for place, h in enumerate(names(4))}
-    coarse = magnitudes({"x": np.array([1.0, 1.0])}, groupings)
-    masked = {h: run.participants[h].mask(1, "q", answers[h], coarse, groupings) for h in names(4)}
-    better = added(set_up, masked, coarse, 1, "q").better_scales()
-    assert better is not None
-    masked = {h: run.participants[h].mask(2, "q", answers[h], better, groupings) for h in names(4)}
-    total = added(set_up, masked, better, 2, "q")
-    assert total.better_scales() is None
-    opened = total.open(run.reveal(names(4), better, 2, "q"))
-    np.testing.assert_allclose(opened["x"], exact_total(answers, names(4))["x"], rtol=1e-13)
 
 
 @pytest.mark.slow
