@@ -21,6 +21,7 @@ from common.privacy_plan import (
 )
 from common.splits import APPARENT
 from server.evaluation.private_discrimination import PrivatelyJudged
+from server.evaluation.repeats import kind_of
 from server.hospitals import Transport
 from server.private_run import FinishedPrivately, PrivateModel
 from server.results import FORMAT, ONE_MACHINE, PACKAGES
@@ -169,7 +170,7 @@ def _performance(model: PrivateModel) -> dict[str, Any]:
     """One entry a scheme; the repeats of a k-fold are averaged."""
     schemes: dict[str, list[PrivatelyJudged]] = {}
     for scheme, judged in model.judged.items():
-        schemes.setdefault(scheme.partition("/")[0], []).append(judged)
+        schemes.setdefault(kind_of(scheme), []).append(judged)
     return {name: _scheme(repeats) for name, repeats in schemes.items()}
 
 

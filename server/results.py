@@ -74,7 +74,7 @@ def results_of(finished: Finished, transport: Transport, engine: str, lower_prof
         "external": external_of(finished.external, present.disclosed),
         "hospital_name": name_of(study, _sites(finished), _cohort(finished)["events"]),
         "heterogeneity": heterogeneity_of(performance_of(finished), survival_of(finished)),
-        "bootstrap": bootstrap_of(study, finished.drawn),
+        "bootstrap": bootstrap_of(study, finished.drawn, "auc"),
         "subgroups": subgroups_of(study, finished.subgroups),
         "membership": membership_of(finished),
         "survival": survival_of(finished),

@@ -27,7 +27,7 @@ from server.evaluation.horizon import Horizon, judge_horizon
 from server.evaluation.leakage import look_for_leaks
 from server.evaluation.membership import Audited, audit
 from server.evaluation.second_task import with_second_task
-from server.evaluation.subgroups import Group, judge_subgroups
+from server.evaluation.subgroups import Group, InGroup, judge_subgroups
 from server.evaluation.survival import Survival, SurvivalJudged, judge_survival
 from server.evaluation.survival_between import SurvivalBetween, judge_between
 from server.evaluation.use import Use, judge_use, released_models
@@ -73,7 +73,7 @@ class Finished:
     audited: Audited | None = None
     leaks: tuple[str, ...] = ()
     drawn: dict[str, Drawn] = field(default_factory=dict)
-    subgroups: tuple[Group, ...] = ()
+    subgroups: tuple[Group[InGroup], ...] = ()
     external: External | None = None
     scoring_steps: tuple[View, ...] = ()
     use: Use = field(default_factory=Use)

@@ -25,6 +25,7 @@ from common.splits import APPARENT, Label
 from common.study import Study
 from common.whole_hospitals import is_judged
 from server.evaluation.discrimination import NORMAL_95, NOT_ESTIMABLE, Discrimination, Estimate
+from server.evaluation.repeats import without_repeat
 from server.federation import FlowerFederation
 
 EXCHANGES = 1
@@ -50,12 +51,6 @@ class Drawn:
 
     overall: Estimate
     within_sites: Estimate
-
-
-def without_repeat(label: str) -> str:
-    """What repeats of a k-fold have in common: kfold/0@clinical and kfold/1@clinical are kfold@clinical."""
-    read = Label.read(label)
-    return str(Label(read.scheme.partition("/")[0], read.model, read.level))
 
 
 def draw_hospitals(

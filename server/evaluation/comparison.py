@@ -89,7 +89,7 @@ def compare(
         overall, certified = _overall(found[a], found[b], products[k])
         events, others = paired["by_class"][k][1], paired["by_class"][k][0]
         compared[a, b] = Comparison(
-            within_sites=_within(paired["within"][k]),
+            within_sites=difference_within(paired["within"][k]),
             overall=overall,
             certified=certified,
             discrimination_improvement=_improvement(events, others),
@@ -109,7 +109,8 @@ def likelihood_ratio(
     return LikelihoodRatio(statistic, degrees, float(chi2.sf(statistic, degrees)))
 
 
-def _within(sums: np.ndarray) -> Tested:
+def difference_within(sums: np.ndarray) -> Tested:
+    """The difference of two figures within hospitals: of pairs, those won by either, and pairs² times the variance."""
     pairs, won_a, won_b, variance = map(float, sums)
     return normal_test((won_b - won_a) / pairs, float(np.sqrt(variance)) / pairs) if pairs else NOT_TESTED
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.evaluation.comparison import NOT_TESTED, SMALLEST_CLASS, Pair, Tested, normal_test
+from server.evaluation.comparison import NOT_TESTED, SMALLEST_CLASS, Pair, Tested, difference_within, normal_test
 from server.federation import Federation
 
 
@@ -32,14 +32,9 @@ def compare_at_horizon(federation: Federation, view: str, pairs: Sequence[Pair])
     asked = {"schemes": labels, "pairs": [[labels.index(a), labels.index(b)] for a, b in pairs]}
     sums = federation.ask("paired_at_horizon", view=view, rows="held_out", parameters=asked).sums
     return {
-        pair: ComparedAtHorizon(_within(sums["within"][k]), _improvement(sums["by_class"][k]))
+        pair: ComparedAtHorizon(difference_within(sums["within"][k]), _improvement(sums["by_class"][k]))
         for k, pair in enumerate(pairs)
     }
-
-
-def _within(sums: np.ndarray) -> Tested:
-    pairs, won_a, won_b, variance = map(float, sums)
-    return normal_test((won_b - won_a) / pairs, float(np.sqrt(variance)) / pairs, 1.0) if pairs else NOT_TESTED
 
 
 def _improvement(by_class: np.ndarray) -> Tested:

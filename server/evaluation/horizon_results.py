@@ -6,9 +6,9 @@ from typing import Any
 from common.months import SMALLEST_FOLLOWED
 from common.outcomes import HorizonOutcome
 from common.splits import APPARENT, Label
-from server.evaluation.bootstrap import without_repeat
 from server.evaluation.horizon import Horizon
 from server.evaluation.horizon_comparison import ComparedAtHorizon
+from server.evaluation.repeats import kind_of, without_repeat
 from server.evaluation.survival_results import follow_up_of
 from server.evaluation.use_results import tested_of
 from server.evaluation.usefulness import decision_curve
@@ -58,7 +58,7 @@ def _comparisons(found: Horizon) -> list[dict[str, Any]]:
     entries: dict[tuple[str, str, str], list[ComparedAtHorizon]] = {}
     for (first, second), compared in found.compared.items():
         a, b = Label.read(first), Label.read(second)
-        entries.setdefault((a.scheme.partition("/")[0], a.model, b.model), []).append(compared)
+        entries.setdefault((kind_of(a.scheme), a.model, b.model), []).append(compared)
     return [
         {
             "scheme": scheme,

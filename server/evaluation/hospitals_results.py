@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 from common.query import SMALLEST_CELL
 from common.splits import APPARENT
@@ -11,10 +11,7 @@ from common.whole_hospitals import trains
 from server.evaluation.bootstrap import Drawn
 from server.evaluation.heterogeneity import heterogeneity
 from server.evaluation.hospital_name import auc_of_the_name
-from server.evaluation.subgroups import Group, Judged
-from server.evaluation.survival_subgroups import SurvivalGroup
-
-Counted = TypeVar("Counted", Group, SurvivalGroup)
+from server.evaluation.subgroups import Group
 
 
 def name_of(study: Study, sites: Mapping[str, Mapping[str, Any]], events: int) -> dict[str, float] | None:
@@ -47,21 +44,22 @@ def heterogeneity_of(
     return found
 
 
-def bootstrap_of(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any] | None:
-    """The entry `bootstrap`; None where the study asks for none."""
-    if not study.validation.bootstrap or study.outcome.kind == "survival":  # its C is drawn: the entry `survival`
+def bootstrap_of(study: Study, drawn: Mapping[str, Drawn], figure: str) -> dict[str, Any] | None:
+    """An entry `bootstrap`; None where the study asks for none, or draws another figure."""
+    drawn_here = "concordance" if study.outcome.kind == "survival" else "auc"
+    if not study.validation.bootstrap or figure != drawn_here:
         return None
     return {
         "replicates": study.validation.bootstrap,
-        "auc": {
+        figure: {
             label: {"overall": asdict(found.overall), "within_sites": asdict(found.within_sites)}
             for label, found in drawn.items()
         },
     }
 
 
-def subgroups_of(study: Study, groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """The entry `subgroups`: a column each."""
+def subgroups_of(study: Study, groups: Sequence[Group[Any]]) -> list[dict[str, Any]]:
+    """An entry `subgroups`: a column each."""
     columns = dict.fromkeys(group.column for group in groups)
     return [
         {
@@ -73,29 +71,21 @@ def subgroups_of(study: Study, groups: Sequence[Group]) -> list[dict[str, Any]]:
     ]
 
 
-def _groups(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    hidden = hidden_events(groups)
+def _groups(groups: Sequence[Group[Any]]) -> list[dict[str, Any]]:
+    hidden = _hidden_events(groups)
     return [
         {
             "name": group.name,
             "patients": group.patients,
             "events": None if group in hidden or len(group.classes) > 2 else group.classes[1],
-            "found": {label: _found(judged) for label, judged in group.found.items()},
+            "found": {label: asdict(judged) for label, judged in group.found.items()},
         }
         for group in groups
     ]
 
 
-def hidden_events(groups: Sequence[Counted]) -> list[Counted]:
+def _hidden_events(groups: Sequence[Group[Any]]) -> list[Group[Any]]:
     """Subgroups whose events would show one to four patients; where it is one, the next smallest is hidden too."""
     hidden = [group for group in groups if 0 < group.smaller < SMALLEST_CELL]
     others = sorted((group for group in groups if group not in hidden), key=lambda group: group.smaller)
     return hidden + others[:1] if len(hidden) == 1 else hidden
-
-
-def _found(judged: Judged) -> dict[str, Any]:
-    return {
-        "auc": asdict(judged.auc),
-        "observed_to_expected": judged.observed_to_expected,
-        "brier": judged.brier,
-    }

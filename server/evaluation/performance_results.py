@@ -7,7 +7,8 @@ import numpy as np
 from common.splits import LEAVE_ONE_HOSPITAL_OUT, Label
 from common.whole_hospitals import EXTERNAL, LEAVE_GROUP_OUT, is_judged
 from server.evaluation.calibration import Calibration
-from server.evaluation.discrimination import Discrimination, Estimate
+from server.evaluation.discrimination import Discrimination
+from server.evaluation.repeats import kind_of, mean_of
 from server.notes import is_transductive
 from server.study_run import Finished
 
@@ -27,7 +28,7 @@ def performance_of(finished: Finished, model: str = "", level: str | None = None
     for label in finished.discrimination:
         read = Label.read(label)
         if read.model == model and level in (None, read.level):
-            entries.setdefault(read.scheme.partition("/")[0], []).append(label)
+            entries.setdefault(kind_of(read.scheme), []).append(label)
     return {
         name: {"transductive": name in WITHOUT_THE_HOSPITAL and is_transductive(finished)}
         | _scheme(
@@ -52,7 +53,7 @@ def _scheme(
     """Means over repeats and classes; curves are of the first repeat, and of one class alone."""
     first = repeats[0]
     in_clear = repeats[:classes]  # hospitals say their own figures of one repeat alone
-    auc = _estimate([r.overall for r in repeats])
+    auc = mean_of([r.overall for r in repeats])
     auc["certified_low"] = float(np.mean([r.certified[0] for r in repeats]))
     auc["certified_high"] = float(np.mean([r.certified[1] for r in repeats]))
     auc["bins"] = min(r.bins for r in repeats)
@@ -69,10 +70,10 @@ def _scheme(
                 "observed_to_expected": float(np.mean([r.observed_to_expected for r in repeats])),
             },
         },
-        "within_sites": {"auc": _estimate([r.within_sites for r in repeats])},
+        "within_sites": {"auc": mean_of([r.within_sites for r in repeats])},
         "by_site": {
             name: {
-                "auc": _estimate([r.by_site[name] for r in in_clear]),
+                "auc": mean_of([r.by_site[name] for r in in_clear]),
                 "calibration": _own_calibration([r.calibration_by_site[name] for r in in_clear]),
             }
             for name in first.by_site
@@ -84,14 +85,6 @@ def _scheme(
             for predicted, observed, patients in (first.curve if classes == 1 else [])
         ],
     }
-
-
-def _estimate(repeats: list[Estimate]) -> dict[str, Any]:
-    """The mean over repeats of estimate and limits; the repeats judge the same patients, so no error shrinks."""
-    if any(r.value is None for r in repeats):
-        return {"value": None, "low": None, "high": None, "standard_error": None}
-    keys = ("value", "low", "high", "standard_error")
-    return {key: float(np.mean([getattr(r, key) for r in repeats])) for key in keys}
 
 
 def _triple(repeats: list[tuple[float, float, float] | None]) -> dict[str, float | None]:

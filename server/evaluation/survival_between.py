@@ -12,10 +12,11 @@ from common.study import Study
 from server.evaluation.bootstrap import Drawn
 from server.evaluation.comparison import Pair, Tested
 from server.evaluation.proportional_hazards import Proportional, judge_proportionality
+from server.evaluation.subgroups import Group
 from server.evaluation.survival import Survival
 from server.evaluation.survival_bootstrap import draw_hospitals_for_concordance
 from server.evaluation.survival_comparison import compare_concordance
-from server.evaluation.survival_subgroups import SurvivalGroup, judge_survival_subgroups
+from server.evaluation.survival_subgroups import SurvivalInGroup, judge_survival_subgroups
 from server.evaluation.use import Released, pairs_of
 from server.federation import FlowerFederation
 from server.methods.pipeline import Prepared
@@ -27,7 +28,7 @@ class SurvivalBetween:
 
     compared: dict[Pair, Tested] = field(default_factory=dict)
     drawn: dict[str, Drawn] = field(default_factory=dict)
-    subgroups: tuple[SurvivalGroup, ...] = ()
+    subgroups: tuple[Group[SurvivalInGroup], ...] = ()
     proportional: dict[str, Proportional] = field(default_factory=dict)
 
 

@@ -1,16 +1,13 @@
 """What stands beside a survival model's figures, as results.json says it (docs/results.md describes every key)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 from common.splits import Label
-from common.study import Study
-from server.evaluation.bootstrap import Drawn
 from server.evaluation.comparison import Pair, Tested
-from server.evaluation.hospitals_results import hidden_events
+from server.evaluation.hospitals_results import bootstrap_of, subgroups_of
 from server.evaluation.proportional_hazards import Proportional
-from server.evaluation.survival_subgroups import SurvivalGroup
+from server.evaluation.repeats import kind_of
 from server.evaluation.use_results import ratio_of, tested_of
 from server.study_run import Finished
 
@@ -22,8 +19,8 @@ def survival_between_of(finished: Finished) -> dict[str, Any]:
     found = finished.between
     return {
         "comparisons": _comparisons(finished, found.compared),
-        "bootstrap": _bootstrap(finished.study, found.drawn),
-        "subgroups": _subgroups(finished.study, found.subgroups),
+        "bootstrap": bootstrap_of(finished.study, found.drawn, "concordance"),
+        "subgroups": subgroups_of(finished.study, found.subgroups),
         "proportional_hazards": {name: _proportional(test) for name, test in found.proportional.items()},
     }
 
@@ -58,7 +55,7 @@ def _comparisons(finished: Finished, compared: Mapping[Pair, Tested]) -> list[di
     entries: dict[tuple[str, str, str], list[Tested]] = {}
     for (first, second), test in compared.items():
         a, b = Label.read(first), Label.read(second)
-        entries.setdefault((a.scheme.partition("/")[0], a.model, b.model), []).append(test)
+        entries.setdefault((kind_of(a.scheme), a.model, b.model), []).append(test)
     return [
         {
             "scheme": scheme,
@@ -68,43 +65,6 @@ def _comparisons(finished: Finished, compared: Mapping[Pair, Tested]) -> list[di
             "likelihood_ratio": ratio_of(finished.use, first, second),
         }
         for (scheme, first, second), repeats in entries.items()
-    ]
-
-
-def _bootstrap(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any] | None:
-    if not study.validation.bootstrap:
-        return None
-    return {
-        "replicates": study.validation.bootstrap,
-        "concordance": {
-            label: {"overall": asdict(found.overall), "within_sites": asdict(found.within_sites)}
-            for label, found in drawn.items()
-        },
-    }
-
-
-def _subgroups(study: Study, groups: Sequence[SurvivalGroup]) -> list[dict[str, Any]]:
-    columns = dict.fromkeys(group.column for group in groups)
-    return [
-        {
-            "column": column,
-            "label": study.label(column),
-            "groups": _groups([group for group in groups if group.column == column]),
-        }
-        for column in columns
-    ]
-
-
-def _groups(groups: Sequence[SurvivalGroup]) -> list[dict[str, Any]]:
-    hidden = hidden_events(groups)
-    return [
-        {
-            "name": group.name,
-            "patients": group.patients,
-            "events": None if group in hidden else group.events,
-            "found": {label: asdict(judged) for label, judged in group.found.items()},
-        }
-        for group in groups
     ]
 
 

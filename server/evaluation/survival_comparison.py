@@ -10,9 +10,7 @@ client/queries/survival_comparison.py.
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from server.evaluation.comparison import NOT_TESTED, Pair, Tested, normal_test
+from server.evaluation.comparison import Pair, Tested, difference_within
 from server.federation import Federation
 
 
@@ -23,9 +21,4 @@ def compare_concordance(federation: Federation, view: str, pairs: Sequence[Pair]
     labels = sorted({label for pair in pairs for label in pair})
     asked = {"schemes": labels, "pairs": [[labels.index(a), labels.index(b)] for a, b in pairs]}
     within = federation.ask("paired_concordance", view=view, rows="held_out", parameters=asked).sums["within"]
-    return {pair: _within(sums) for pair, sums in zip(pairs, within, strict=True)}
-
-
-def _within(sums: np.ndarray) -> Tested:
-    counted, won_a, won_b, spread = map(float, sums)
-    return normal_test((won_b - won_a) / counted, float(np.sqrt(spread)) / counted) if counted else NOT_TESTED
+    return {pair: difference_within(sums) for pair, sums in zip(pairs, within, strict=True)}

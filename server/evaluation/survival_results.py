@@ -9,16 +9,14 @@ import numpy as np
 from common.outcomes import SurvivalOutcome
 from common.splits import Label
 from common.whole_hospitals import is_judged
-from server.evaluation.discrimination import Estimate
 from server.evaluation.follow_up import FollowUp
+from server.evaluation.repeats import kind_of, mean_of
 from server.evaluation.survival import SurvivalJudged
 from server.evaluation.survival_between_results import note_on_proportional_hazards, survival_between_of
 from server.evaluation.survival_curves import Curve
 from server.evaluation.survival_groups import Groups
 from server.evaluation.survival_horizons import AtHorizon
 from server.study_run import Finished
-
-NOBODY_KNOWS = {"value": None, "low": None, "high": None, "standard_error": None}
 
 
 def survival_of(finished: Finished) -> dict[str, Any] | None:
@@ -95,7 +93,7 @@ def _performance(finished: Finished, judged: dict[str, SurvivalJudged]) -> dict[
     entries: dict[str, dict[str, list[str]]] = {}
     for label in judged:
         read = Label.read(label)
-        entries.setdefault(read.model, {}).setdefault(read.scheme.partition("/")[0], []).append(label)
+        entries.setdefault(read.model, {}).setdefault(kind_of(read.scheme), []).append(label)
     return {
         model: {
             scheme: _scheme(
@@ -110,21 +108,21 @@ def _performance(finished: Finished, judged: dict[str, SurvivalJudged]) -> dict[
 
 def _scheme(repeats: list[SurvivalJudged], hospitals: list[str]) -> dict[str, Any]:
     first = repeats[0]
-    overall = _estimate([r.overall for r in repeats])
+    overall = mean_of([r.overall for r in repeats])
     return {
         "patients": first.patients,
         "events": first.events,
         "repeats": len(repeats),
-        "within_sites": {"concordance": _estimate([r.within_sites for r in repeats])},
+        "within_sites": {"concordance": mean_of([r.within_sites for r in repeats])},
         "overall": {
             "concordance": overall
             | {
                 "certified_low": float(np.mean([r.certified[0] for r in repeats])),
                 "certified_high": float(np.mean([r.certified[1] for r in repeats])),
             },
-            "uno": _estimate([r.uno for r in repeats]),
+            "uno": mean_of([r.uno for r in repeats]),
         },
-        "by_site": {name: {"concordance": _estimate([r.by_site[name] for r in repeats])} for name in hospitals},
+        "by_site": {name: {"concordance": mean_of([r.by_site[name] for r in repeats])} for name in hospitals},
         "horizons": {
             str(at.month): _horizon([r.horizons[k] for r in repeats]) for k, at in enumerate(first.horizons)
         },
@@ -138,7 +136,7 @@ def _horizon(repeats: Sequence[AtHorizon]) -> dict[str, Any]:
     return {
         "events": first.cases,
         "followed": first.followed,
-        "auc": _estimate([r.auc for r in repeats]),
+        "auc": mean_of([r.auc for r in repeats]),
         "auc_within_sites": float(np.mean(within)) if within else None,
         "brier": float(np.mean([r.brier for r in repeats])),
         "brier_reference": first.brier_reference,
@@ -161,10 +159,3 @@ def _groups(groups: Groups) -> dict[str, Any]:
         "log_rank_within_sites": None if groups.stratified is None else asdict(groups.stratified),
         "log_rank_overall": None if groups.overall is None else asdict(groups.overall),
     }
-
-
-def _estimate(repeats: list[Estimate]) -> dict[str, Any]:
-    """The mean over repeats of estimate and limits; the repeats judge the same patients, so no error shrinks."""
-    if any(r.value is None for r in repeats):
-        return dict(NOBODY_KNOWS)
-    return {key: float(np.mean([getattr(r, key) for r in repeats])) for key in NOBODY_KNOWS}

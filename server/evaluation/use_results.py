@@ -1,6 +1,6 @@
 """Usefulness, comparisons and parts, as results.json says them (docs/results.md describes every key)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,8 +9,9 @@ import numpy as np
 from common.splits import Label
 from common.study import Study
 from server.evaluation.comparison import Comparison, LikelihoodRatio, Tested
-from server.evaluation.discrimination import Discrimination, Estimate
+from server.evaluation.discrimination import Discrimination
 from server.evaluation.operating import OperatingPoint
+from server.evaluation.repeats import kind_of, mean_of, repeats_of
 from server.evaluation.use import Use
 from server.evaluation.usefulness import calibration_error, decision_curve, scaled_brier
 
@@ -26,7 +27,7 @@ def usefulness_of(study: Study, use: Use, found: Mapping[str, Discrimination]) -
         "sensitivity_at_least": study.evaluation.sensitivity_at_least,
         "judged": {
             name: _judged(study, [found[r] for r in repeats], [use.operating[r] for r in repeats])
-            for name, repeats in _repeats(tuple(found)).items()
+            for name, repeats in repeats_of(found).items()
         },
     }
 
@@ -36,7 +37,7 @@ def comparisons_of(use: Use) -> list[dict[str, Any]]:
     entries: dict[tuple[str, str, str, str], list[Comparison]] = {}
     for (first, second), comparison in use.compared.items():
         a, b = Label.read(first), Label.read(second)
-        entries.setdefault((a.scheme.partition("/")[0], a.level, a.model, b.model), []).append(comparison)
+        entries.setdefault((kind_of(a.scheme), a.level, a.model, b.model), []).append(comparison)
     return [
         {"scheme": scheme, "class": level or None, "first": first, "second": second, **_compared(repeats)}
         | {"likelihood_ratio": ratio_of(use, first, second)}
@@ -49,15 +50,6 @@ def parts_of(use: Use) -> dict[str, Any]:
     return {model: {group: asdict(part) for group, part in parts.items()} for model, parts in use.parts.items()}
 
 
-def _repeats(labels: Sequence[str]) -> dict[str, list[str]]:
-    """Labels that are repeats of one another, under the name that they share."""
-    named: dict[str, list[str]] = {}
-    for label in labels:
-        read = Label.read(label)
-        named.setdefault(str(Label(read.scheme.partition("/")[0], read.model, read.level)), []).append(label)
-    return named
-
-
 def _judged(study: Study, found: list[Discrimination], points: list[OperatingPoint]) -> dict[str, Any]:
     scaled = [scaled_brier(f) for f in found]
     errors = [calibration_error(f) for f in found]
@@ -65,7 +57,7 @@ def _judged(study: Study, found: list[Discrimination], points: list[OperatingPoi
         "decision_curve": [asdict(point) for point in decision_curve(found[0], study.evaluation.thresholds)],
         "classification": {
             "thresholds": {split: cut for point in points for split, cut in point.thresholds.items()},
-            **{name: _mean([getattr(point, name) for point in points]) for name in SHARES},
+            **{name: mean_of([getattr(point, name) for point in points]) for name in SHARES},
         },
         "scaled_brier": None if None in scaled else float(np.mean([s for s in scaled if s is not None])),
         "calibration_error": {
@@ -101,12 +93,4 @@ def tested_of(repeats: list[Tested]) -> dict[str, Any]:
     """Means over repeats, and the median of the p-values."""
     known = [t.p_value for t in repeats if t.p_value is not None]
     p_value = float(np.median(known)) if len(known) == len(repeats) else None
-    return _mean([t.difference for t in repeats]) | {"p_value": p_value}
-
-
-def _mean(repeats: list[Estimate]) -> dict[str, Any]:
-    """The mean over repeats of estimate and limits; the repeats judge the same patients, so no error shrinks."""
-    keys = ("value", "low", "high", "standard_error")
-    if any(r.value is None for r in repeats):
-        return dict.fromkeys(keys)
-    return {key: float(np.mean([getattr(r, key) for r in repeats])) for key in keys}
+    return mean_of([t.difference for t in repeats]) | {"p_value": p_value}
