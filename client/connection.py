@@ -1,6 +1,6 @@
 """The hospital's side of the one connection: who it joins, by which address and proxy, with which certificate.
 
-connection.json   consortium, hospital, address, the authority's fingerprint, proxy
+connection.json   consortium, hospital, address, the authority's fingerprint, proxy, number of the invitation
 ca.crt            the one authority that the gateway's certificate may come from
 tls.key tls.crt   what the hospital shows
 node.key node.pub what its SuperNode signs with
@@ -36,6 +36,8 @@ class ConnectionFile(BaseModel):
     address: str
     authority_fingerprint: str
     proxy: str | None = None
+    invitation: str | None = None
+    """Its number, so that the same invitation is not taken for a new one."""
 
 
 @dataclass(frozen=True)

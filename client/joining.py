@@ -5,6 +5,7 @@ cut off goes on with the same keys, so the invitation is not lost with the conne
 """
 
 import shutil
+from datetime import UTC, datetime
 
 import httpx
 from cryptography import x509
@@ -42,6 +43,17 @@ def join(connection: Connection, invitation: Invitation, proxy: str | None = Non
         content = request.model_dump_json().encode()
         answer = ask(client, httpx.Request("POST", f"https://{file.address}{JOIN}", content=content), file.address)
     return accept(connection, invitation, answer, proxy)
+
+
+def joined_already(connection: Connection, invitation: Invitation) -> x509.Certificate | None:
+    """The certificate that this very invitation brought, while it is good; another invitation brings another one."""
+    try:
+        if connection.read().invitation != invitation.number:
+            return None
+        certificate = read_certificate(connection.certificate)
+    except (HepafedError, OSError):  # no connection, or a damaged one, which joining mends
+        return None
+    return certificate if certificate.not_valid_after_utc > datetime.now(UTC) else None
 
 
 def make_request(connection: Connection, invitation: Invitation) -> JoinRequest:
@@ -111,6 +123,7 @@ def _file(invitation: Invitation, proxy: str | None) -> ConnectionFile:
         address=invitation.address,
         authority_fingerprint=fingerprint(invitation.authority_certificate),
         proxy=proxy,
+        invitation=invitation.number,
     )
 
 

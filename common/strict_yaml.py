@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from common.errors import StudyError
 
 Place = tuple[str | int, ...]
+LONGEST_FOUND = 60
 
 
 class Misfits(ValueError):
@@ -140,6 +141,8 @@ def _line_of(place: Place, lines: dict[Place, int]) -> int | None:
 
 def _say(fault: Any, place: Place, model: type[BaseModel]) -> str:
     kind, context = fault["type"], fault.get("ctx", {})
+    if not place and kind in _SHAPES:  # another kind of file, perhaps a table of patients: nothing of it is shown
+        return "this is no study and no settings file; write 'field: value' lines"
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(str(place[-1]), _fields_at(model, place[:-1]), n=1)
         hint = (
@@ -153,7 +156,7 @@ def _say(fault: Any, place: Place, model: type[BaseModel]) -> str:
     if kind == "value_error":
         return str(context.get("error", fault["msg"]))
     if kind == "literal_error":
-        return f"found {fault['input']!r}; write {context['expected']}"
+        return f"found {_shortened(fault['input'])}; write {context['expected']}"
     if kind == "union_tag_invalid":
         return f"kind {context['tag']!r} is unknown; write one of {context['expected_tags']}"
     if kind == "union_tag_not_found":
@@ -170,8 +173,14 @@ def _say(fault: Any, place: Place, model: type[BaseModel]) -> str:
     if kind in ("float_parsing", "int_parsing") and _DECIMAL_COMMA.fullmatch(str(found)):
         return f"found {found!r}; write a decimal point: {found.replace(',', '.')}"
     if kind in _SHAPES:
-        return f"found {found!r}; {_SHAPES[kind]}"
-    return f"found {found!r}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+        return f"found {_shortened(found)}; {_SHAPES[kind]}"
+    return f"found {_shortened(found)}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _shortened(found: object) -> str:
+    """As much of a value as it takes to find it: a file of another kind is not to be printed on the screen."""
+    said = repr(found)
+    return said if len(said) <= LONGEST_FOUND else f"{said[:LONGEST_FOUND]}…"
 
 
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")

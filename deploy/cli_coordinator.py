@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from common.errors import HepafedError
 from deploy.cli_consortium import add_consortium_commands
@@ -97,6 +97,8 @@ def run(
                 f"{', '.join(unknown)}: not in this consortium, which is {', '.join(sorted(joined)) or 'empty'}; "
                 "hepafed coordinator list shows it"
             )
+        if not joined:
+            raise HepafedError(f"nobody has joined: hepafed coordinator invite HOSPITAL {coordinator}")
         names = tuple(sorted(hospital or joined))
         created = create_run(coordinator / RUNS_FOLDER, read, Request("running", names, time.time()))
     console = Console()
@@ -114,11 +116,19 @@ def runs(coordinator: Coordinator = Path(".")) -> None:
     Example: hepafed runs --coordinator consortium
     """
     from server.coordinator_daemon import RUNS_FOLDER
+    from server.coordinator_folder import CoordinatorFolder
     from server.runs import all_runs
 
-    table = Table("run", "state", "began", "exchanges", "started", "why", box=None, header_style="")
+    with _in_words():
+        CoordinatorFolder(coordinator).read()
+    table = Table(
+        Column("run", overflow="fold"), "state", "began", "exchanges", "started", box=None, header_style=""
+    )
+    why = []
     for found in all_runs(coordinator / RUNS_FOLDER):
         outcome = found.outcome
+        if outcome is not None and outcome.reason:
+            why.append(f"{found.name} {outcome.state}: {outcome.reason}")
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.request.created))
         times = len(found.launches.numbers)
         table.add_row(
@@ -127,11 +137,12 @@ def runs(coordinator: Coordinator = Path(".")) -> None:
             began,
             str(found.exchanges()),
             f"{times} times" if times != 1 else "once",
-            outcome.reason if outcome is not None else "",
         )
     console = Console()
     if table.row_count:
         console.print(table)
+        for reason in why:
+            say(console, reason)
     else:
         say(console, "No runs yet: hepafed run STUDY --coordinator FOLDER")
 

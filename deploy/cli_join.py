@@ -36,7 +36,7 @@ def join(
     Example: hepafed site join aspen.invitation hospitals/aspen
     """
     from client.connection import Connection
-    from client.joining import accept, make_request
+    from client.joining import accept, joined_already, make_request
     from client.joining import join as over_the_network
     from common.certificates import spoken
     from common.invitation import read_invitation
@@ -57,6 +57,10 @@ def join(
             )
         say(console, f"Consortium {invited.consortium} at {invited.address}")
         say(console, f"Fingerprint of its authority: {spoken(invited.authority_fingerprint)}")
+        if (already := joined_already(connection, invited)) is not None:
+            until = f"{already.not_valid_after_utc:%Y-%m-%d}"
+            say(console, f"{site.name} has joined already; its certificate is good until {until}")
+            return
         if offline and answer is None:
             request = make_request(connection, invited)
             write_public(out, request.model_dump_json(indent=1).encode())

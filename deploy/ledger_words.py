@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from client.ledger import Entry, Kind, kept_answer
@@ -49,11 +49,13 @@ def _state(entry: Entry, sent: set[int]) -> str:
 def print_lines(console: Console, lines: list[Line]) -> None:
     """The ledger as a table."""
     between = "The numbers between these say that an answer was handed over for sending."
-    table = Table("Entry", "Time", "Study", "Query", "What left", "State", caption=between)
+    time = Column("Time", no_wrap=True)
+    study, query, left = (Column(heading, overflow="fold") for heading in ("Study", "Query", "What left"))
+    table = Table("Entry", time, study, query, left, "State", caption=between)
     for line in lines:
         entry = line.entry
-        study = f"{line.study} {entry.study[:_SHORT]}".strip()
-        cells = (str(entry.number), entry.at, study, entry.query, _what(entry, ARRAYS_LISTED), line.state)
+        named = f"{line.study} {entry.study[:_SHORT]}".strip()
+        cells = (str(entry.number), entry.at, named, entry.query, _what(entry, ARRAYS_LISTED), line.state)
         table.add_row(*map(Text, cells))  # a Text is shown as it is: no brackets in it count as markup
     console.print(table)
 

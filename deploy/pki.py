@@ -169,7 +169,11 @@ def file_of(
             said if superlink_port is None else {**said, "superlink_port": superlink_port}
         )
     except ValidationError as error:
-        faults = [f"--{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()]
+        faults = [
+            f"--{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+            if listen or fault["loc"] != ("listen",)  # made here of a wrong address, which is named already
+        ]
         raise HepafedError("\n".join(faults)) from None
 
 

@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 
 from common.errors import HepafedError
 from common.outcomes import SurvivalOutcome
+from common.query import LEAVE_OUT
 from common.room import Room, Seat
-from common.splits import APPARENT, splits_of
+from common.splits import APPARENT, FINAL, splits_of
 from common.study import Study
 from deploy.simulation.grid import OneProcessGrid
 from deploy.simulation.simulate import Simulation, find_hospitals, hospitals_app
@@ -97,7 +98,7 @@ def size_in_words(
         found = sample_size(kind, training.patients, events, parameters, r_squared=r_squared, follow_up=follow_up)
     except ValueError as error:
         raise HepafedError(f"the size cannot be judged: {error}") from None
-    smallest = min(room.fewest(study, split, training=True) for split in splits_of(study, room.names))
+    smallest = _smallest_row_set(study, room)
     widest = max(0, smallest // 3 - 1)
     said = [
         ("Patients", _patients(room, training, events, guessed)),
@@ -105,7 +106,8 @@ def size_in_words(
         ("Events", f"{found.events_per_variable:.1f} {_counted(found)} a candidate parameter"),
         (
             "Dimension",
-            f"{smallest} patients in the smallest training set: {widest} columns in one cross-product at most",
+            f"{smallest} patients in the smallest set of rows (trained on, held out, or a hospital left out): "
+            f"{widest} columns in one cross-product at most",
         ),
         (
             "Riley",
@@ -151,6 +153,16 @@ def _privacy(patients: int) -> str:
     return (
         f"noise for ε ≈ 2 is realistic from about {FEWEST_FOR_PRIVACY} patients, here are {patients:,} ({PRIVACY})"
     )
+
+
+def _smallest_row_set(study: Study, room: Room) -> int:
+    """What hospitals' gates hold cross-products against: differences of two totals are row sets, too."""
+    splits = splits_of(study, room.names)
+    left_out = [split for split in splits if split.startswith(LEAVE_OUT)]
+    folds = [split for split in splits if split != FINAL and split not in left_out]
+    row_sets = [room.fewest(study, split, training=True) for split in splits]
+    row_sets += [room.fewest(study, split, training=False) for split in folds]
+    return min(row_sets + [seat.patients for seat in room.seats if left_out])
 
 
 def _advice(study: Study, found: SampleSize, widest: int) -> list[str]:

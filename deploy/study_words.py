@@ -29,6 +29,7 @@ def study_in_words(study: Study) -> list[tuple[str, str]]:
         ("Harmonisation", _harmonisation(study)),
         *([("Choice of features", _selection(study))] if study.predictors.radiomics else []),
         ("Model", _model(study)),
+        *([("Further models", _further(study))] if study.compare else []),
         ("Validation", _validation(study)),
         ("Sums", _sums(study)),
         *privacy_in_words(study),
@@ -160,6 +161,23 @@ def _model(study: Study) -> str:
     strength = f"λ = {model.strength:g}" if isinstance(model.strength, float) else "λ by cross-validation"
     share = f", lasso share {model.lasso_share:g}" if model.penalty == "elastic-net" else ""
     return f"{_FITTED[model.kind]}, {model.penalty} penalty, {strength}{share}"
+
+
+def _further(study: Study) -> str:
+    """The models of the section `compare`, each with what it looks at."""
+    lines = []
+    for name, candidate in sorted(study.compare.items()):
+        seen = [
+            f"{what}: {columns if columns == 'all' else ', '.join(columns)}"
+            for what, columns in (("clinical", candidate.clinical), ("radiomics", candidate.radiomics))
+            if columns
+        ]
+        if candidate.image is not None:
+            seen.append(f"image: {candidate.image}")
+        if candidate.stack is not None:
+            seen.append(f"the scores of {', '.join(candidate.stack)}")
+        lines.append(f"{name} ({'; '.join(seen)})")
+    return "\n".join(lines)
 
 
 def _network(chosen: Network) -> str:

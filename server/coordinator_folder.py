@@ -41,6 +41,10 @@ class CoordinatorFile(Strict):
     @field_validator("address", "listen")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
+        if is_host(value):
+            raise ValueError(
+                f"found {value!r}; write HOST:PORT, e.g. {f'[{value}]' if ':' in value else value}:9443"
+            )
         host, port = split_address(value)
         if not 0 < port < 65536:
             raise ValueError(f"found {value!r}; the port is a number from 1 to 65535")

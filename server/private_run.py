@@ -24,7 +24,7 @@ from server.methods.private_logistic import fit_privately
 from server.methods.private_network import edges_of_a_network, fit_network_privately, view_of
 from server.methods.private_pipeline import PrivatelyPrepared, prepare_privately, private_columns
 from server.progress import Progress
-from server.roll_call import Present, roll_call
+from server.roll_call import GO_ON, Present, roll_call
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def run_privately(
         except HospitalLost as lost:
             raise StudyStopped(
                 f"{lost}. A study with differential privacy waits for every hospital: without this one its totals "
-                "would spend the patients' budget a second time. The checkpoint is kept; go on with --resume when the "
-                "hospital is back"
+                "would spend the patients' budget a second time. The checkpoint is kept; when the hospital is back, "
+                f"{GO_ON}"
             ) from None
         done = FinishedPrivately(study, present, federation.splits, patients, cost, model, silent, record)
         return done, hospitals

@@ -16,6 +16,7 @@ from server.hospitals import Hospitals
 from server.units import stop_at_unit_errors
 
 NAMES_SHOWN = 8
+GO_ON = "go on: hepafed resume NAME (simulate, loopback: --resume)"
 MUST_AGREE = ("hepafed", "study", "features settings", "features preprocessing", "features pyradiomics")
 """What changes results or their meaning; other versions of the libraries below change last digits, and are noted."""
 
@@ -72,6 +73,7 @@ def roll_call(hospitals: Hospitals, study: Study, begun: Begun | None) -> Presen
     other_versions = same_versions({name: figures for name, figures in said.items() if name not in lost})
     features = same_features(said)
     stop_at_what_cannot_be(study, said)
+    stop_at_patterns_without_features(study, features)
     stop_at_unit_errors(study, said)
     return Present(
         disclosed=said,
@@ -109,7 +111,7 @@ def _stop_if_too_few(taking_part: int, left_out: Mapping[str, Code]) -> None:
         return
     cure = "add hospitals"
     if left_out:
-        cure = "each hospital's own log says what to mend there; then go on with --resume"
+        cure = f"each hospital's own log says what to mend there; then {GO_ON}"
     raise StudyStopped(
         f"{taking_part} of {taking_part + len(left_out)} hospitals can take part; a study needs {FEWEST_HOSPITALS}"
         + "".join(f"; {name}: {_why(code)}" for name, code in left_out.items())
@@ -199,6 +201,19 @@ def stop_at_what_cannot_be(study: Study, disclosed: Mapping[str, Disclosed]) -> 
         raise StudyStopped(
             f"predictors.clinical: no hospital knows a value of {', '.join(nowhere)}: mend the name in study.yaml "
             "(each hospital's own log names columns that look alike), or take it out"
+        )
+
+
+def stop_at_patterns_without_features(study: Study, features: tuple[str, ...]) -> None:
+    """Stop where a model of `compare` asks for features by name and there are none of that name."""
+    for name, candidate in study.compare.items():
+        patterns = candidate.radiomics
+        if not isinstance(patterns, list) or any(candidate.takes(features, lambda _: True)):
+            continue
+        example = f"; the study's features are called like {', '.join(features[:2])}" if features else ""
+        raise StudyStopped(
+            f"compare.{name}.radiomics: no feature of the study is called {' or '.join(patterns)}{example}: mend the "
+            "name or pattern in study.yaml"
         )
 
 

@@ -129,7 +129,24 @@ def _until_nobody_is_lost(
         try:
             return _conduct(study, federation, present, tuple(losses), progress)
         except HospitalLost as lost:
+            if lost.code is Code.SINGLE_HOSPITAL:
+                _stop_if_too_few_for_single_sums(study, roster, losses)
             _stop_or_note(lost, checkpoint, progress)
+
+
+def _stop_if_too_few_for_single_sums(study: Study, roster: list[str], losses: list[Loss]) -> None:
+    """Say that hospitals are missing: those that are left refuse then, whatever their policies allow."""
+    validation, reference = study.validation, study.harmonisation.reference
+    asked = ["leaving one out (or going on without a lost one)"] * validation.leave_one_hospital_out
+    asked += ["a reference hospital"] * (reference is not None)
+    cures = ["validation.leave_one_hospital_out: false"] * validation.leave_one_hospital_out
+    cures += ["no harmonisation.reference"] * (reference is not None)
+    if asked and len(roster) <= FEWEST_HOSPITALS:
+        raise StudyStopped(
+            f"{len(roster)} hospitals {'are left' if losses else 'take part'}, and {' and '.join(asked)} takes "
+            f"{FEWEST_HOSPITALS + 1}{f': {_describe(losses)}' if losses else ''}. The checkpoint is kept. Start anew "
+            f"with {FEWEST_HOSPITALS + 1} hospitals or more, or set {', '.join(cures)}, and have that approved"
+        )
 
 
 def _stop_or_note(lost: HospitalLost, checkpoint: Checkpoint, progress: Progress) -> None:

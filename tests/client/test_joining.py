@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from client.connection import Connection
-from client.joining import accept, make_request
+from client.joining import accept, joined_already, make_request
 from common.certificates import common_name, node_hash, read_certificate
 from common.errors import HepafedError
 from common.invitation import Invitation
@@ -92,6 +92,19 @@ def test_an_invitation_works_once(consortium: CoordinatorFolder, tmp_path: Path)
     ):
         join_by_files(consortium, invitation, tmp_path / "aspen")
     assert not (tmp_path / "aspen" / "connection.json").exists()
+
+
+def test_only_the_invitation_that_was_joined_by_has_been_used(
+    consortium: CoordinatorFolder, tmp_path: Path
+) -> None:
+    invitation = invite(consortium, "aspen")
+    aspen = Connection(tmp_path / "aspen")
+    assert joined_already(aspen, invitation) is None
+    join_by_files(consortium, invitation, aspen.own_folder)
+    assert joined_already(aspen, invitation) == read_certificate(aspen.certificate)
+    assert joined_already(aspen, invite(consortium, "aspen")) is None
+    aspen.path.write_text("{")  # a damaged connection is mended by joining again
+    assert joined_already(aspen, invitation) is None
 
 
 def test_a_later_invitation_withdraws_the_earlier_one(consortium: CoordinatorFolder, tmp_path: Path) -> None:

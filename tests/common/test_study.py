@@ -264,7 +264,7 @@ def test_patterns_choose_features_in_the_order_of_the_file() -> None:
             SMALL + "variables: {1: {unit: a}, age: {unit: a}}\n",
             ": a name or value is no plain text; put it in quotes, e.g. '1'",
         ),
-        ("- a\n", ", line 1: found ['a']; this is a section: write 'field: value' lines below it"),
+        ("- a\n", ", line 1: this is no study and no settings file; write 'field: value' lines"),
         ("", ": the file is empty; write a field, or delete the file"),
         ("# only a comment\n", ": the file is empty; write a field, or delete the file"),
         (SMALL.encode() + b"title: \xff\xfe\n", ": this is not UTF-8 text; save it as UTF-8"),

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from server import control, coordinator_daemon
 from server.coordinator_folder import CoordinatorFolder
 from server.register import Register
+from server.runs import Outcome, Request, create_run
 from tests.command import hepafed
+from tests.hospitals_on_disk import study, write_study
 
 
 def said(*words: object) -> str:
@@ -47,7 +50,8 @@ def test_init_does_not_replace_an_authority(consortium: Path) -> None:
 def test_an_address_without_a_port_is_refused_in_words(tmp_path: Path) -> None:
     result = hepafed("coordinator", "init", tmp_path / "c", "--name", "liver", "--address", "federation.example")
     assert result.exit_code == 1
-    assert "--address: found 'federation.example'; " in result.output
+    assert "--address: found 'federation.example'; write HOST:PORT, e.g. federation.example:9443" in result.output
+    assert "--listen" not in result.output
     assert not (tmp_path / "c").exists()
 
 
@@ -66,8 +70,45 @@ def test_joining_by_files_word_for_word(consortium: Path, hospital: Path, tmp_pa
     assert "joined" in listed
     assert "waits for the SuperLink" in listed
     assert (hospital / ".hepafed" / "connection.json").exists()
+    assert "aspen has joined already; its certificate is good until" in said("site", "join", invitation, hospital)
     said("coordinator", "revoke", "aspen", consortium, "--reason", "left the study")
     assert "revoked: left the study" in said("coordinator", "list", consortium)
+
+
+def test_runs_are_listed_whole_on_a_narrow_screen_and_of_a_coordinator_alone(
+    consortium: Path, hospital: Path
+) -> None:
+    assert "No runs yet" in said("runs", "--coordinator", consortium)
+    nowhere = hepafed("runs", "--coordinator", hospital)
+    assert nowhere.exit_code == 1
+    assert "coordinator.yaml is not there: name the coordinator's folder" in nowhere.output
+    run = create_run(consortium / "runs", study(study="microvascular-invasion"), Request("running", (), 1.0))
+    run.end(Outcome("stopped", "alder was lost: silent at 'moments'"))
+    listed = hepafed("runs", "--coordinator", consortium, columns=80).output
+    assert "".join(line.split()[0] for line in listed.splitlines()[1:3]) == run.name
+    assert f"{run.name} stopped: alder was lost: silent at 'moments'" in listed.splitlines()
+
+
+def test_a_run_before_anybody_has_joined_is_not_begun(
+    consortium: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NobodyThere:
+        def __enter__(self) -> "NobodyThere":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def nodes(self) -> list[object]:
+            return []
+
+    monkeypatch.setattr(control, "Control", lambda _: NobodyThere())
+    monkeypatch.setattr(coordinator_daemon, "port_of", lambda _: 1)
+    write_study(tmp_path / "study.yaml", study())
+    result = hepafed("run", tmp_path / "study.yaml", "--coordinator", consortium)
+    assert result.exit_code == 1
+    assert "nobody has joined: hepafed coordinator invite" in result.output
+    assert not list((consortium / "runs").iterdir())
 
 
 def test_an_invitation_for_another_hospital_changes_nothing(

@@ -1,6 +1,7 @@
 """`hepafed site ledger` and `hepafed site identity`, as an officer types them."""
 
 import csv
+import re
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -67,6 +68,12 @@ def test_the_ledger_is_listed_with_what_left_and_what_was_refused(north: Site) -
     assert "refused: too_few_patients" in rows[2]
     assert ["sent" in row for row in rows] == [True, True, True, False]
     assert "prepared" in rows[3]
+
+
+def test_a_narrow_screen_shows_whole_times(north: Site) -> None:
+    said = hepafed("site", "ledger", north.folder, columns=80).output
+    assert len(re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said)) == 4, said
+    assert "…" not in said
 
 
 def test_the_ledger_is_written_as_a_table(north: Site, tmp_path: Path) -> None:

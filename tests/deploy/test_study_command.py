@@ -109,6 +109,34 @@ def test_check_says_every_fault_on_stderr_without_a_traceback(tmp_path: Path) ->
     assert all(line.startswith(str(file)) for line in result.stderr.splitlines())
 
 
+def test_a_table_of_patients_in_the_place_of_a_study_is_not_printed(tmp_path: Path) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_text("id,age,mvi\n" + "".join(f"LC-{i:03},6{i % 10},1\n" for i in range(50)), encoding="utf-8")
+    folder = tmp_path / "aspen"
+    folder.mkdir()
+    roster = tmp_path / "roster.yaml"
+    roster.write_text("".join(f"h{i}: '{i:064x}'\n" for i in range(3)), encoding="utf-8")
+    for words in (
+        ("study", "check", table),
+        ("site", "approve", table, folder, "--roster", roster),
+        ("site", "approve", tmp_path / "study.yaml", folder, "--roster", table),
+        ("site", "check", folder, "--study", table),
+        ("study", "check", _with_a_table_inside(tmp_path, table)),
+    ):
+        hepafed_study("new", tmp_path / "study.yaml", "--force")
+        result = hepafed(*words)
+        assert result.exit_code != 0
+        assert "write" in result.output, result.output
+        assert "LC-010" not in result.output
+
+
+def _with_a_table_inside(folder: Path, table: Path) -> Path:
+    file = folder / "inside.yaml"
+    text = f"study: s\noutcome: {json.dumps(table.read_text(encoding='utf-8'))}\npredictors: {{clinical: [a]}}\n"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
 def check(folder: Path, **changes: object) -> str:
     content = {
         "study": "s",
@@ -145,6 +173,17 @@ def test_check_counts_the_patients_that_the_columns_ask_for(tmp_path: Path) -> N
     many = check(tmp_path, predictors=predictors, imputation={"indicator": True})
     assert "45 patients or more in every training set and every fold, for 14 columns" in many
     assert "3 × (columns + 1)" in check(tmp_path, predictors={"radiomics": ["f*"]})
+
+
+def test_check_names_every_further_model_and_what_it_looks_at(tmp_path: Path) -> None:
+    assert "Further models" not in check(tmp_path)
+    compare = {
+        "old": {"clinical": ["age"]},
+        "image": {"radiomics": "f*"},
+        "both": {"stack": ["image", "old"]},
+    }
+    said = check(tmp_path, predictors={"clinical": ["age", "stage"], "radiomics": ["f*"]}, compare=compare)
+    assert "Further models both (the scores of image, old) image (radiomics: f*) old (clinical: age)" in said
 
 
 def test_check_says_when_nobody_is_held_out(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_hospital_whose_budget_is_spent_stops_the_study_rather_than_have_the_o
     sites = hospitals_of(tmp_path / "sites", 4, 150)
     (sites / "h2" / "site.yaml").write_text("policy: {epsilon: 2}\n")
     chosen = private_study({"epsilon": 4.0, "iterations": 1})
-    with pytest.raises(StudyStopped, match=r"h2 .*refused_privacy_budget_spent.*second time.*--resume"):
+    with pytest.raises(StudyStopped, match=r"h2 .*refused_privacy_budget_spent.*second time.*hepafed resume NAME"):
         simulate(Simulation(chosen, find_hospitals(sites), tmp_path / "out"), Silence())
 
 

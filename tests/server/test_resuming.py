@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from common import wire
-from common.errors import Code, StudyStopped
+from common.errors import Code, HospitalLost, StudyStopped
 from common.query import Answer, Disclosed
-from server import deployed
+from server import deployed, study_run
 from server.app import CHECKPOINT
 from server.checkpoint import Begun, Checkpoint, Loss
 from server.deployed import expected, note_lost, wait_for_hospitals
@@ -116,3 +116,30 @@ def test_who_stays_away_when_a_run_is_started_again_is_lost_and_not_waited_for_t
 def test_nobody_is_lost_where_hardly_anybody_is_there(run: Run) -> None:
     note_lost(run, frozenset(NAMES[1:]))
     assert expected(run) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("leaves_out", "said"),
+    [
+        (
+            True,
+            r"^3 hospitals are left, and leaving one out .* takes 4: damson was lost: no_answer at 'moments'\.",
+        ),
+        (False, r"^birch does not allow .*Before, damson was lost"),
+    ],
+)
+def test_too_few_hospitals_to_leave_one_out_are_not_blamed_on_one_that_has_approved(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, leaves_out: bool, said: str
+) -> None:
+    chosen = study(validation={"folds": 5, "leave_one_hospital_out": leaves_out})
+    refusals = iter((("damson", Code.SILENT), ("birch", Code.SINGLE_HOSPITAL)))
+
+    def refused(*_: object) -> None:
+        hospital, code = next(refusals)
+        raise HospitalLost(hospital, code, "moments")
+
+    monkeypatch.setattr(study_run, "_conduct", refused)
+    monkeypatch.setattr(study_run, "FlowerFederation", lambda *_: None)
+    present, nobody = called(NAMES, None), cast(Hospitals, None)
+    with pytest.raises(StudyStopped, match=said):
+        study_run._until_nobody_is_lost(chosen, nobody, present, checkpoint, Silence())
