@@ -73,8 +73,8 @@ def train(
     survival = study.outcome.kind == "survival"
     size, steps = settings.batch(len(patients), survival), settings.steps(len(patients), survival)
     drawn = seed_of(study.seed, seed, round_number)
-    module, device = loaded(study, patients.matrix.shape[1], start)
     with exactly(drawn):
+        module, device = loaded(study, patients.matrix.shape[1], start)  # may draw weights, before they are set
         module.train()
         x, y, w = (_tensor(a, module, device) for a in (patients.matrix, patients.outcome, patients.weight))
         also = None if patients.second is None else _tensor(patients.second, module, device)
@@ -122,8 +122,8 @@ def lines_of(
     reference
         The rows over which batch normalisation takes its statistics, where the network has one.
     """
-    module, device = loaded(study, matrix.shape[1], weights)
     with exactly(0), torch.no_grad():
+        module, device = loaded(study, matrix.shape[1], weights)
         module.eval()
         if reference is not None:
             _take_statistics(module, _tensor(reference, module, device))
