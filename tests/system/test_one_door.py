@@ -12,6 +12,7 @@ import pytest
 
 from client.connection import Connection
 from common.flower_processes import LOOPBACK, accepts, environment, free_port, write_secret
+from common.supervision import die_with_the_parent
 from deploy.pki import members, revoke
 from server.control import Control, Node
 from server.gateway_requests import FLEET
@@ -67,6 +68,7 @@ def start_superlink(folder: Path, port: int) -> subprocess.Popen[bytes]:
             env=environment(folder / "superlink" / "flower"),
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=die_with_the_parent,  # one that a test has started anew is nobody else's to end
         )
 
 
@@ -81,6 +83,7 @@ def start_supernode(own_folder: Path, link: int, log_file: Path) -> subprocess.P
             env=environment(own_folder / "run" / "flower"),
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=die_with_the_parent,  # one that a test has started anew is nobody else's to end
         )
 
 
