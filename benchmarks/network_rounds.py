@@ -1,10 +1,11 @@
 """A round of a network of ten million weights at four hospitals: seconds and memory, masked, unmasked, and bare Flower.
 
-Every part runs in a process of its own on the same grid in one process. Ours: real stores, gates in the lower profile,
-answers kept and noted in the ledger, totals kept in the checkpoint; local training is one step on a few patients, so
-that what is timed is the conversation (--steps: more). Flower: its own strategy FedAvg, and a ClientApp that makes the
-same steps. Loop: a ClientApp that takes weights as float32 in a ConfigRecord, makes the same steps and sends them back,
-and a loop that averages. In both, nothing is kept, checked or masked.
+Two networks: over columns (two wide layers, ten steps a round: the least that a gate lets through, and where a step
+is cheapest), and over images (residual, three-dimensional, an epoch over patches of 16³ voxels). Every part runs in a
+process of its own on the same grid in one process. Ours: real stores, gates in the lower profile, answers kept and
+noted in the ledger, totals kept in the checkpoint. Flower: its own strategy FedAvg as it comes, which trains and then
+evaluates, and a ClientApp that makes the same steps and works out the same loss; and the same with training alone. In
+both, nothing is kept, checked or masked.
 
 Seconds of the clock depend on what else the machine does; seconds of processors, over all threads, hardly.
 """
@@ -16,37 +17,81 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
+from planted_ring import write_images
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from common.study import Study
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 HOSPITALS = ("alder", "birch", "cedar", "dogwood")
 PATIENTS = 40
 COLUMNS = 8
+EDGE = 16
+"""Voxels of a patch along each axis."""
+Kind = Literal["columns", "images"]
 PARTS = {
     "flower": "Flower's FedAvg",
-    "loop": "a loop over Flower's messages",
+    "training": "Flower's FedAvg, training alone",
     "unmasked": "Hepafed without masks",
     "masked": "Hepafed with secure sums",
 }
 
 
-def hidden(weights: int) -> list[int]:
-    """Two hidden layers of about so many weights."""
+def study_of(kind: Kind, weights: int, rounds: int, steps: int, masked: bool) -> "Study":
+    """What all parts train; images: an epoch in batches of eight, whatever `steps` says."""
+    from common.study import Study
+
     width = max(4, int(np.sqrt(weights)))
-    return [width, width]
+    network: dict[str, Any] = {"rounds": rounds, "precision": "single", "local_steps": steps, "batch_size": "all"}
+    network |= {"hidden": [width, width], "normalisation": "none"}
+    content: dict[str, Any] = {}
+    if kind == "images":
+        widest = max(8, int(256 * np.sqrt(weights / 1e7)) // 32 * 32)
+        channels = [widest // 8, widest // 4, widest // 2, widest]
+        network = {"rounds": rounds, "precision": "single", "batch_size": 8, "architecture": "fusion"}
+        network |= {"image": {"channels": channels, "blocks": 2}}
+        phases = {"portal": {"modality": "CT"}}
+        content["patches"] = {"phases": phases, "size": [EDGE] * 3, "spacing_mm": 2.0, "augmentation": None}
+        content["patches"] |= {"ring_rules": {"clip_to_liver": False, "lowest_hu": None}}
+    content |= {
+        "study": "rounds",
+        "outcome": {"kind": "binary", "column": "outcome"},
+        "predictors": {"clinical": [f"x{j}" for j in range(COLUMNS)]},
+        "model": {"kind": "network"},
+        "network": network,
+        "validation": {"folds": 0, "leave_one_hospital_out": False},
+        "privacy": {"secure_sum": masked},
+    }
+    return Study.from_content(content, "benchmark")
 
 
-def ours(weights: int, rounds: int, steps: int, masked: bool) -> dict[str, float]:
+def write_hospitals(folder: Path, kind: Kind) -> None:
+    """Tables of noise, and images where they are asked for."""
+    rng = np.random.default_rng(1)
+    for name in HOSPITALS:
+        (folder / name).mkdir(parents=True)
+        x = rng.normal(size=(PATIENTS, COLUMNS))
+        y = (x[:, 0] + rng.normal(size=PATIENTS) > 0).astype(int)
+        lines = ["id," + ",".join(f"x{j}" for j in range(COLUMNS)) + ",outcome"]
+        lines += [
+            f"P{k}," + ",".join(f"{v:.6f}" for v in row) + f",{o}"
+            for k, (row, o) in enumerate(zip(x, y, strict=True))
+        ]
+        (folder / name / "patients.csv").write_text("\n".join(lines) + "\n")
+        for k in range(PATIENTS if kind == "images" else 0):
+            write_images(folder / name / "images" / f"P{k}", x[k, 0], 10.0, 0.0, rng)
+
+
+def ours(study: "Study", kind: Kind) -> dict[str, float]:
     """A round of ours, from the second on."""
     from common.room import Room
-    from common.study import Study
     from deploy.simulation.grid import OneProcessGrid
     from deploy.simulation.simulate import Simulation, find_hospitals, hospitals_app
     from server.checkpoint import Checkpoint
@@ -59,36 +104,7 @@ def ours(weights: int, rounds: int, steps: int, masked: bool) -> dict[str, float
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        rng = np.random.default_rng(1)
-        for name in HOSPITALS:
-            (out / "hospitals" / name).mkdir(parents=True)
-            x = rng.normal(size=(PATIENTS, COLUMNS))
-            y = (x[:, 0] + rng.normal(size=PATIENTS) > 0).astype(int)
-            lines = ["id," + ",".join(f"x{j}" for j in range(COLUMNS)) + ",outcome"]
-            lines += [
-                f"P{k}," + ",".join(f"{v:.6f}" for v in row) + f",{o}"
-                for k, (row, o) in enumerate(zip(x, y, strict=True))
-            ]
-            (out / "hospitals" / name / "patients.csv").write_text("\n".join(lines) + "\n")
-        study = Study.from_content(
-            {
-                "study": "rounds",
-                "outcome": {"kind": "binary", "column": "outcome"},
-                "predictors": {"clinical": [f"x{j}" for j in range(COLUMNS)]},
-                "model": {"kind": "network"},
-                "network": {
-                    "hidden": hidden(weights),
-                    "normalisation": "none",
-                    "rounds": rounds,
-                    "local_steps": steps,
-                    "batch_size": "all",
-                    "precision": "single",
-                },
-                "validation": {"folds": 0, "leave_one_hospital_out": False},
-                "privacy": {"secure_sum": masked},
-            },
-            "benchmark",
-        )
+        write_hospitals(out / "hospitals", kind)
         simulation = Simulation(study, find_hospitals(out / "hospitals"), out / "out")
         grid, checkpoint = OneProcessGrid(hospitals_app(simulation), HOSPITALS), Checkpoint(out / "checkpoint")
         checkpoint.begin(study)
@@ -107,103 +123,96 @@ def ours(weights: int, rounds: int, steps: int, masked: bool) -> dict[str, float
     return _measured(times)
 
 
-def module_of(weights: int) -> "nn.Module":
-    """The same network in plain PyTorch."""
-    from torch import nn
+def network_of(study: "Study") -> "nn.Module":
+    """The same network, as PyTorch draws it."""
+    from common.networks.build import build
 
-    width = hidden(weights)[0]
-    return nn.Sequential(
-        nn.Linear(COLUMNS, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
-    )
+    return build(study, COLUMNS)
 
 
-def train_here(own: "nn.Module", steps: int) -> None:
-    """Steps on as many patients as a hospital of ours has."""
+def patients_of(study: "Study") -> Any:
+    """As many patients as a hospital of ours has: rows and outcomes."""
     import torch
 
-    x = torch.randn(PATIENTS, COLUMNS)
-    for _ in range(steps):
+    from common.networks.packing import packed_width
+
+    x = torch.randn(PATIENTS, COLUMNS + packed_width(study))
+    x[:, COLUMNS : COLUMNS + 1] = 1.0  # who has an image
+    return x, (x[:, 0] > 0).float()
+
+
+def train_here(own: "nn.Module", study: "Study") -> None:
+    """As many steps, on batches of the same size."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    (x, y), settings = patients_of(study), study.network
+    assert settings is not None
+    size = settings.batch(PATIENTS, survival=False)
+    for step in range(settings.steps(PATIENTS, survival=False)):
+        first = step * size % PATIENTS
         own.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(own(x)[:, 0], (x[:, 0] > 0).float()).backward()
+        binary_cross_entropy_with_logits(own(x[first : first + size])[:, 0], y[first : first + size]).backward()
         with torch.no_grad():
             for parameter in own.parameters():
                 parameter -= 0.05 * parameter.grad
 
 
-def flower(weights: int, rounds: int, steps: int) -> dict[str, float]:
-    """The same step and size by Flower's own strategy."""
+def loss_here(own: "nn.Module", study: "Study") -> float:
+    """The loss of the same patients at the weights that were sent."""
+    import torch
+
+    x, y = patients_of(study)
+    with torch.no_grad():
+        lines = torch.cat([own(part)[:, 0] for part in x.split(32)])
+        return float(torch.nn.functional.binary_cross_entropy_with_logits(lines, y))
+
+
+def flower(study: "Study", rounds: int, evaluates: bool) -> dict[str, float]:
+    """The same steps and size by Flower's own strategy."""
     from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
     from flwr.clientapp import ClientApp
     from flwr.serverapp.strategy import FedAvg
+    from threadpoolctl import threadpool_limits
 
     from deploy.simulation.grid import OneProcessGrid
 
     class PassingArrays(OneProcessGrid):
         def _deliver(self, message: Message) -> Message:
-            return self._app(message, self._contexts[message.metadata.dst_node_id])
+            with threadpool_limits(limits=1):
+                return self._app(message, self._contexts[message.metadata.dst_node_id])
 
     app = ClientApp()
+
+    def sent(message: Message) -> "nn.Module":
+        own = network_of(study)
+        own.load_state_dict(message.content["arrays"].to_torch_state_dict())
+        return own
 
     @app.train()
     def train(message: Message, _: Context) -> Message:
-        own = module_of(weights)
-        own.load_state_dict(message.content["arrays"].to_torch_state_dict())
-        train_here(own, steps)
+        own = sent(message)
+        train_here(own, study)
         answer = {"arrays": ArrayRecord(own.state_dict()), "metrics": MetricRecord({"num-examples": PATIENTS})}
         return Message(RecordDict(answer), reply_to=message)
 
+    @app.evaluate()
+    def evaluate(message: Message, _: Context) -> Message:
+        found = MetricRecord({"loss": loss_here(sent(message), study), "num-examples": PATIENTS})
+        return Message(RecordDict({"metrics": found}), reply_to=message)
+
+    class Timed(FedAvg):
+        def configure_train(self, *asked: Any, **also: Any) -> Any:
+            times.append(now())
+            return super().configure_train(*asked, **also)
+
     grid, times = PassingArrays(app, HOSPITALS), list[Moment]()
-    FedAvg(fraction_evaluate=0.0).start(
-        grid=grid,
-        initial_arrays=ArrayRecord(module_of(weights).state_dict()),
-        num_rounds=rounds,
-        evaluate_fn=lambda number, _: times.append(now()) if number else None,
+    Timed(fraction_evaluate=1.0 if evaluates else 0.0).start(
+        grid=grid, initial_arrays=ArrayRecord(network_of(study).state_dict()), num_rounds=rounds
     )
+    times.append(now())
     grid.close()
-    return _measured(times)
-
-
-def loop(weights: int, rounds: int, steps: int) -> dict[str, float]:
-    """The same step and size by Flower's records alone."""
-    import torch
-    from flwr.app import ConfigRecord, Context, Message, RecordDict
-    from flwr.clientapp import ClientApp
-    from torch import nn
-
-    from deploy.simulation.grid import OneProcessGrid
-
-    def record(own: nn.Module) -> RecordDict:
-        return RecordDict(
-            {"weights": ConfigRecord({n: p.detach().numpy().tobytes() for n, p in own.named_parameters()})}
-        )
-
-    def filled(content: RecordDict) -> nn.Module:
-        own = module_of(weights)
-        with torch.no_grad():
-            for name, parameter in own.named_parameters():
-                packed = bytearray(content.config_records["weights"][name])  # type: ignore[arg-type]
-                parameter.copy_(torch.frombuffer(packed, dtype=torch.float32).reshape(parameter.shape))
-        return own
-
-    app = ClientApp()
-
-    @app.query("ask")
-    def ask(message: Message, _: Context) -> Message:
-        own = filled(message.content)
-        train_here(own, steps)
-        return Message(record(own), reply_to=message)
-
-    grid, current = OneProcessGrid(app, HOSPITALS), module_of(weights)
-    times = []
-    for _ in range(rounds):
-        messages = [Message(record(current), node, "query.ask") for node in grid.get_node_ids()]
-        found = [dict(filled(reply.content).named_parameters()) for reply in grid.send_and_receive(messages)]
-        with torch.no_grad():
-            for name, parameter in current.named_parameters():
-                parameter.copy_(sum(one[name] for one in found) / len(found))
-        times.append(now())
-    grid.close()
-    return _measured(times)
+    return _measured(times[1:])
 
 
 Moment = tuple[float, float]
@@ -223,31 +232,34 @@ def _measured(times: list[Moment]) -> dict[str, float]:
 
 def main(
     weights: Annotated[int, typer.Option(help="Of the network, about.")] = 10_000_000,
-    rounds: Annotated[int, typer.Option(help="Of which the first is not counted.")] = 4,
-    steps: Annotated[int, typer.Option(help="Of training in a hospital between two answers.")] = 1,
+    rounds: Annotated[int, typer.Option(help="Of which the first is not counted.")] = 5,
+    steps: Annotated[int, typer.Option(help="Over columns: of training in a hospital between two answers.")] = 10,
+    kind: Annotated[str, typer.Option(help="columns or images; left out: both.")] = "",
     part: Annotated[
-        str, typer.Option(help="loop, flower, unmasked or masked; left out: all, each in its own process.")
+        str, typer.Option(help="flower, training, unmasked or masked; left out: all, each in its own process.")
     ] = "",
 ) -> None:
-    """Time all four and print a table."""
-    bare = {"loop": loop, "flower": flower}
+    """Time all and print a table."""
+    kinds: tuple[Kind, ...] = tuple(k for k in ("columns", "images") if kind in ("", k))
     if part:
-        found = (
-            bare[part](weights, rounds, steps) if part in bare else ours(weights, rounds, steps, part == "masked")
-        )
-        typer.echo(json.dumps(found))
+        study = study_of(kinds[0], weights, rounds, steps, part == "masked")
+        bare = part in ("flower", "training")
+        typer.echo(json.dumps(flower(study, rounds, part == "flower") if bare else ours(study, kinds[0])))
         return
-    results: dict[str, Any] = {}
-    for name in PARTS:
-        asked = [sys.executable, __file__, "--weights", str(weights), "--rounds", str(rounds), "--part", name]
-        asked += ["--steps", str(steps)]
-        said = subprocess.run(asked, check=True, capture_output=True, text=True, cwd=ROOT).stdout
-        results[name] = json.loads(said.strip().splitlines()[-1])
-        of = [f"{results[name][what] / results['flower'][what]:.2f}" for what in ("seconds", "processors")]
-        typer.echo(
-            f"{PARTS[name]}: {results[name]['seconds']:.1f} s a round ({of[0]} of Flower's FedAvg), "
-            f"{results[name]['processors']:.1f} s of processors ({of[1]}), {results[name]['gigabytes']:.1f} GB at peak"
-        )
+    for chosen in kinds:
+        results: dict[str, Any] = {}
+        typer.echo(f"a network over {chosen}")
+        for name in PARTS:
+            asked = [sys.executable, __file__, "--weights", str(weights), "--rounds", str(rounds), "--part", name]
+            asked += ["--steps", str(steps), "--kind", chosen]
+            said = subprocess.run(asked, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+            results[name] = json.loads(said.strip().splitlines()[-1])
+            of = [f"{results[name][what] / results['flower'][what]:.2f}" for what in ("seconds", "processors")]
+            typer.echo(
+                f"  {PARTS[name]}: {results[name]['seconds']:.1f} s a round ({of[0]} of Flower's FedAvg), "
+                f"{results[name]['processors']:.1f} s of processors ({of[1]}), "
+                f"{results[name]['gigabytes']:.1f} GB at peak"
+            )
 
 
 if __name__ == "__main__":

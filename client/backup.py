@@ -10,6 +10,7 @@ looked at what happened since.
 """
 
 import os
+import re
 import secrets
 import shutil
 import struct
@@ -30,7 +31,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from client.approval import approvals, revoke
 from client.connection import Connection
 from client.daemon import LOCK
-from client.sealing import IDENTITY, STORE, STORE_KEY, connect
+from client.sealing import IDENTITY, LARGE_ANSWERS, STORE, STORE_KEY, connect
 from client.site import Site
 from client.store import Store
 from common.daemon_log import only_one
@@ -43,6 +44,7 @@ SALT_BYTES = 16
 SHORTEST_PASSPHRASE = 12
 ATTEMPTS = 20
 ALLOWED_APPS = "allowed_apps"
+LARGE_ANSWER = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def back_up(site: Site, target: Path, passphrase: str) -> BackedUp:
         ):
             for name, path in found.items():
                 archive.add(store if name == STORE else path, arcname=name)
+            for path in _large_answers(site):  # after the store: what it names is there
+                archive.add(path, arcname=f"{LARGE_ANSWERS}/{path.name}")
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -80,7 +84,7 @@ def restore(site: Site, source: Path, passphrase: str) -> list[str]:
     """Put a backup back into an own folder that has none of its files; the studies whose approval was revoked."""
     files = _files(site)
     with only_one(site.own_folder / LOCK, "this hospital's daemon"):
-        there = [str(path) for path in files.values() if path.exists()]
+        there = [str(path) for path in (*files.values(), site.own.large_answers) if path.exists()]
         if there:
             raise HepafedError(
                 f"{there[0]} is there: a restore replaces nothing. Move {site.own_folder} aside first, and keep it: "
@@ -94,6 +98,8 @@ def restore(site: Site, source: Path, passphrase: str) -> list[str]:
                     files[name].parent.mkdir(parents=True, exist_ok=True)
                     shutil.move(unpacked, files[name])
                     files[name].chmod(0o600)
+            if (unpacked := Path(room) / LARGE_ANSWERS).exists():
+                shutil.move(unpacked, site.own.large_answers)
         with closing(Store(site.own)) as store:
             names = {approval.name for approval in approvals(store)}
             return sorted(name for name in names if revoke(store, name))
@@ -115,6 +121,13 @@ def _files(site: Site) -> dict[str, Path]:
     if not os.environ.get("HEPAFED_STORE_KEY") and site.own.named_key != "keyring":
         files[STORE_KEY] = site.own.key_file
     return files | {path.name: path for path in sorted(named)}
+
+
+def _large_answers(site: Site) -> list[Path]:
+    folder = site.own.large_answers
+    return (
+        sorted(path for path in folder.iterdir() if LARGE_ANSWER.fullmatch(path.name)) if folder.is_dir() else []
+    )
 
 
 @contextmanager
@@ -226,15 +239,21 @@ class _Opening(BufferedIOBase):
         return piece
 
 
+def _names_large_answer(name: str) -> bool:
+    folder, _, file = name.partition("/")
+    return folder == LARGE_ANSWERS and LARGE_ANSWER.fullmatch(file) is not None
+
+
 def _unpack(source: Path, passphrase: str, room: Path, names: set[str]) -> None:
     with source.open("rb") as file:
         sealed = _Opening(file, passphrase)
         with tarfile.open(mode="r|", fileobj=sealed) as archive:
             for member in archive:
-                if member.name not in names or not member.isfile():
+                if not (member.name in names or _names_large_answer(member.name)) or not member.isfile():
                     raise HepafedError(f"the backup holds {member.name!r}, which no backup of this version holds")
                 content = archive.extractfile(member)
                 assert content is not None
+                private_folder((room / member.name).parent)
                 with open(os.open(room / member.name, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
                     shutil.copyfileobj(content, out)
         while not sealed.ended:  # the pieces after the archive's end are checked as well

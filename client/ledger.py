@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from client.identity import Identity, verify
-from client.store import Store, keep_by_digest
+from client.store import Store
 from common import wire
 from common.errors import Code, HospitalError
 from common.query import Answer, Disclosed, Query, canonical_json
@@ -138,7 +138,7 @@ class Ledger:
             earlier = _earlier(execute, what)
             if earlier:
                 return self._append(execute, Kind.REPETITION, of=earlier, **what)
-            keep_by_digest(execute, what["unmasked"], leaving.answer)
+            self._store.keep_by_digest(execute, what["unmasked"], leaving.answer)
             return self._append(execute, Kind.ANSWER, **what)
 
     def unmasking(self, study: str, question: str, roster: tuple[str, ...], shares: bytes) -> None:
@@ -185,8 +185,8 @@ def entries(store: Store) -> list[Entry]:
 
 def kept_answer(store: Store, entry: Entry) -> Answer | None:
     """The answer of an entry before it was masked; None for an entry that has none."""
-    row = store.first("SELECT answer FROM ledger_answers WHERE digest = ?", entry.unmasked)
-    return None if row is None else wire.answer_from_bytes(bytes(row[0]))
+    kept = store.kept_by_digest(entry.unmasked)
+    return None if kept is None else wire.answer_from_bytes(kept)
 
 
 def _about(leaving: Leaving, disclosed: Disclosed, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from common.private_files import private_folder, write_private
 
 STORE = "store.sqlite"
 """The hospital's one SQLite file, in its own folder."""
+LARGE_ANSWERS = f"{STORE}.answers"
+"""The folder beside it (client/large_answers.py)."""
 IDENTITY = "identity.key"
 STORE_KEY = "store.key"
 ENVIRONMENT = "HEPAFED_STORE_KEY"
@@ -53,6 +55,11 @@ class OwnFolder:
     def store(self) -> Path:
         """The SQLite file."""
         return self.path / STORE
+
+    @property
+    def large_answers(self) -> Path:
+        """The folder of the answers that are too large for the file."""
+        return self.path / LARGE_ANSWERS
 
     @property
     def key_file(self) -> Path:

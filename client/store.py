@@ -2,7 +2,8 @@
 
 Queries are pure, conversations are durable: studies and views are kept by hash, an answered question is kept
 with the roster it was answered under, and the cohort of a study is frozen by the digest of its rows. Features are
-kept by what they were computed from (client/extraction_run/kept.py).
+kept by what they were computed from (client/extraction_run/kept.py). Large answers lie beside it, sealed
+(client/large_answers.py).
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from client.large_answers import LARGE, LargeAnswers
 from client.sealing import OwnFolder, connect
 from client.store_versions import bring_up_to_date
 from common.errors import Code, HospitalError
@@ -63,10 +65,10 @@ CREATE TABLE IF NOT EXISTS patches       (key TEXT PRIMARY KEY, patient TEXT NOT
 """
 
 OTHER_ROSTER = "SELECT 1 FROM answered WHERE study = ? AND roster NOT IN (?, ?)"
-LARGE = 2**20
-"""Bytes from which an answer is kept once, in the ledger."""
 IN_LEDGER = b"ledger "
 """How a large answer is kept that the ledger holds too: this and its digest there. An answer begins with a brace."""
+BESIDE = b"beside"
+"""What stands in the ledger for a large answer, which lies beside the store."""
 NOBODY = "[]"
 """The roster of a roll call, which is asked before there is one."""
 
@@ -84,6 +86,7 @@ class Store:
 
     def __init__(self, own: OwnFolder) -> None:
         self.path = own.store
+        self._beside = own.large_answers
         self._lock = threading.RLock()  # the gate scores patients, by a network's own state, inside a transaction
         self._database = connect(own)
         self._database.execute("PRAGMA journal_mode=WAL")
@@ -164,7 +167,7 @@ class Store:
                     study_hash,
                     question,
                     roster,
-                    answer if len(answer) < LARGE else _kept_in_ledger(execute, answer),
+                    answer if len(answer) < LARGE else self._kept_in_ledger(execute, answer),
                 )
         return answer if kept is None else self._in_full(bytes(kept[0]))
 
@@ -173,13 +176,38 @@ class Store:
         if not kept.startswith(IN_LEDGER):
             return kept
         digest = kept.removeprefix(IN_LEDGER).decode()
-        row = self.first("SELECT answer FROM ledger_answers WHERE digest = ?", digest)
-        if row is None:
+        answer = self.kept_by_digest(digest)
+        if answer is None:
             raise HospitalError(
                 Code.STORE_SEALED,
                 f"the answer {digest} that was sent before is no longer in the ledger: put back a backup of the store",
             )
-        return bytes(row[0])
+        return answer
+
+    def keep_by_digest(self, execute: Callable[..., sqlite3.Cursor], digest: str, answer: bytes) -> None:
+        """Keep an answer for the ledger by its SHA-256, unless it is there, inside a transaction."""
+        if execute("SELECT 1 FROM ledger_answers WHERE digest = ?", digest).fetchone():
+            return
+        if len(answer) >= LARGE:
+            self._large_answers().keep(digest, answer)
+            answer = BESIDE
+        execute("INSERT INTO ledger_answers VALUES (?, ?)", digest, answer)
+
+    def kept_by_digest(self, digest: str) -> bytes | None:
+        """An answer that was kept for the ledger; None where it is gone, HospitalError where its file was changed."""
+        row = self.first("SELECT answer FROM ledger_answers WHERE digest = ?", digest)
+        if row is None:
+            return None
+        return self._large_answers().read(digest) if row[0] == BESIDE else bytes(row[0])
+
+    def _kept_in_ledger(self, execute: Callable[..., sqlite3.Cursor], answer: bytes) -> bytes:
+        """What stands instead of a large answer, which the ledger keeps alone."""
+        digest = hashlib.sha256(answer).hexdigest()
+        self.keep_by_digest(execute, digest, answer)
+        return IN_LEDGER + digest.encode()
+
+    def _large_answers(self) -> LargeAnswers:
+        return LargeAnswers(self._beside, bytes.fromhex(self.secret("large answers")))
 
     def may_say_in_clear(self, study_hash: str, figure: str, question: str) -> bool:
         """Whether a figure in clear may leave: once a study, with the first question that asks for it."""
@@ -215,19 +243,6 @@ class Store:
         with self._lock, self._database:
             self._database.execute("BEGIN IMMEDIATE")
             yield lambda statement, *values: self._database.execute(statement, values)
-
-
-def keep_by_digest(execute: Callable[..., sqlite3.Cursor], digest: str, answer: bytes) -> None:
-    """Keep an answer for the ledger by its SHA-256, unless it is there, inside a transaction."""
-    if not execute("SELECT 1 FROM ledger_answers WHERE digest = ?", digest).fetchone():
-        execute("INSERT INTO ledger_answers VALUES (?, ?)", digest, answer)
-
-
-def _kept_in_ledger(execute: Callable[..., sqlite3.Cursor], answer: bytes) -> bytes:
-    """What stands instead of a large answer, which the ledger keeps alone."""
-    digest = hashlib.sha256(answer).hexdigest()
-    keep_by_digest(execute, digest, answer)
-    return IN_LEDGER + digest.encode()
 
 
 def extractions(own: OwnFolder) -> tuple[int, int]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from common.errors import Code, HospitalError
 
-STEPS: tuple[tuple[str, ...], ...] = ((),)
+STEPS: tuple[tuple[str, ...], ...] = ((), ())
 """The statements that bring a store from version 0, 1, … to the next. 0 is what was written before versions were
-counted; until then tables had only been added."""
+counted; until then tables had only been added. Since 2 large answers may lie beside the store; older ones stay in."""
 
 
 def newest() -> int:

@@ -38,13 +38,15 @@ def pack_arrays(arrays: Mapping[str, np.ndarray], before: bytes = b"") -> bytes:
     return b"".join([before, header, *(c.reshape(-1).view(np.uint8).data for c in contents.values())])
 
 
-def unpack_arrays(packed: bytes, start: int = 0) -> Arrays:
+def unpack_arrays(packed: bytes, start: int = 0, as_packed: bool = False) -> Arrays:
     """The arrays of `pack_arrays`, writable; bytes of any other kind raise ValueError.
 
     Parameters
     ----------
     start
         How many bytes stand in front of them.
+    as_packed
+        Views into the bytes, read-only, of 32-bit floats where they were packed so: for who adds them up at once.
     """
     entries, place = _read_header(packed, start)
     arrays: Arrays = {}
@@ -55,7 +57,7 @@ def unpack_arrays(packed: bytes, start: int = 0) -> Arrays:
         if place + size > len(packed):
             raise ValueError("packed arrays: the body is shorter than its header says")
         values = np.frombuffer(packed, dtype="<f4" if single else "<f8", count=prod(shape), offset=place)
-        arrays[name] = values.reshape(shape).astype(np.float64)
+        arrays[name] = values.reshape(shape) if as_packed else values.reshape(shape).astype(np.float64)
         place += size
     if place != len(packed):
         raise ValueError("packed arrays: the body is longer than its header says")

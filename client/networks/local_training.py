@@ -13,7 +13,7 @@ from torch import nn
 
 from client.networks.exactly import exactly
 from common.networks import flat
-from common.networks.build import settings_of, with_weights
+from common.networks.build import draws, loading_draws, settings_of, with_weights
 from common.networks.heads import loss_of
 from common.networks.packing import packed_width
 from common.networks.rounds import batches, learning_rate
@@ -45,10 +45,15 @@ class Patients:
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights after a round, and the control variate that SCAFFOLD keeps here; empty for other strategies."""
+    """A network after a round, and the control variate that SCAFFOLD keeps here; empty for other strategies."""
 
-    weights: np.ndarray
+    module: nn.Module
     control: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Its weights."""
+        return flat.vector_of(self.module)
 
 
 def train(
@@ -73,8 +78,8 @@ def train(
     survival = study.outcome.kind == "survival"
     size, steps = settings.batch(len(patients), survival), settings.steps(len(patients), survival)
     drawn = seed_of(study.seed, seed, round_number)
-    with exactly(drawn):
-        module, device = loaded(study, patients.matrix.shape[1], start)  # may draw weights, before they are set
+    with exactly(drawn if draws(study) else None):
+        module, device = loaded(study, patients.matrix.shape[1], start)
         module.train()
         x, y, w = (_tensor(a, module, device) for a in (patients.matrix, patients.outcome, patients.weight))
         also = None if patients.second is None else _tensor(patients.second, module, device)
@@ -104,10 +109,9 @@ def train(
                     gradient = moved = [settings.momentum * m + g for m, g in zip(moved, gradient, strict=True)]
                 for k, p in enumerate(parameters):
                     p.sub_(rate * gradient[k])
-    weights = flat.vector_of(module)
     if control is None or own_control is None:
-        return Trained(weights, np.zeros(0))
-    return Trained(weights, own_control - control + (start - weights) / (steps * rate))
+        return Trained(module, np.zeros(0))
+    return Trained(module, own_control - control + (start - flat.vector_of(module)) / (steps * rate))
 
 
 def lines_of(
@@ -122,7 +126,7 @@ def lines_of(
     reference
         The rows over which batch normalisation takes its statistics, where the network has one.
     """
-    with exactly(0), torch.no_grad():
+    with exactly(0 if loading_draws(study) else None), torch.no_grad():
         module, device = loaded(study, matrix.shape[1], weights)
         module.eval()
         if reference is not None:

@@ -111,6 +111,7 @@ LOSS_DECIMALS = 3
 def train_network(rows: Rows, asked: Round) -> Answer:
     """Σ n_h Δ_h with ‖Δ_h‖ at most the agreed bound, and n_h, the loss and the validation loss, for every network."""
     from client.networks import local_training
+    from common.networks import flat
 
     study, settings = rows.study, settings_for(rows, asked)
     training = rows.site.name in participants(study.seed, settings, rows.query.roster, asked.round)
@@ -141,10 +142,11 @@ def train_network(rows: Rows, asked: Round) -> Answer:
             }
         seed = f"{rows.site.name}/{network.name}"
         trained = local_training.train(study, patients, start, asked.round, seed, **variates)
-        update = np.subtract(trained.weights, weights, out=sums["update"][k])
+        update = sums["update"][k]
+        flat.change(trained.module, weights, update)
         update *= len(patients) * _kept(rows, update, settings.clip)
         if settings.precision == "single":
-            update[:] = update.astype(np.float32)  # as exact as the training, in half the bytes
+            flat.round_to_single(update)  # as exact as the training, in half the bytes
         sums["weight"][k], sums["trained"][k] = len(patients), 1.0
         if settings.strategy == "scaffold":
             change = trained.control - variates["own_control"]

@@ -24,7 +24,7 @@ def build(study: Study, inputs: int) -> nn.Module:
 
 def with_weights(study: Study, inputs: int, weights: np.ndarray) -> nn.Module:
     """The study's network with these weights; no initial ones are drawn, which takes longer than a step on them."""
-    if settings_of(study).normalisation == "batch":  # statistics are no weights, and must be there too
+    if loading_draws(study):
         module = build(study, inputs)
         flat.load(module, weights)
         return module
@@ -32,6 +32,22 @@ def with_weights(study: Study, inputs: int, weights: np.ndarray) -> nn.Module:
         module = build(study, inputs)
     flat.assign(module, weights)
     return module
+
+
+def loading_draws(study: Study) -> bool:
+    """Whether initial weights are drawn before a network's own are set: statistics are none, and must be there too."""
+    return settings_of(study).normalisation == "batch"
+
+
+def draws(study: Study) -> bool:
+    """Whether training draws from PyTorch's generator, which a whole process shares."""
+    settings, patches = settings_of(study), study.patches
+    if loading_draws(study) or settings.dropout:
+        return True
+    image = settings.image
+    if image is not None and (image.dropout or image.modality_dropout):
+        return True
+    return settings.sees_images and patches is not None and patches.augmentation is not None
 
 
 def settings_of(study: Study) -> Network:

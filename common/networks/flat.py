@@ -9,6 +9,9 @@ from common.networks.settings import Network
 
 BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
+ROUNDED_TOGETHER = 2**14
+"""Values that lie in a processor's cache."""
+
 
 def vector_of(module: nn.Module) -> np.ndarray:
     """All parameters, one after another, as float64."""
@@ -17,6 +20,22 @@ def vector_of(module: nn.Module) -> np.ndarray:
         found[start : start + parameter.numel()] = parameter.detach().to("cpu").numpy().ravel()
         start += parameter.numel()
     return found
+
+
+def change(module: nn.Module, since: np.ndarray, out: np.ndarray) -> None:
+    """How far all parameters have moved since they were this vector, as float64."""
+    start = 0
+    for _, parameter in _named(module):
+        part = slice(start, start + parameter.numel())
+        np.subtract(parameter.detach().to("cpu").numpy().ravel(), since[part], out=out[part])
+        start += parameter.numel()
+
+
+def round_to_single(vector: np.ndarray) -> None:
+    """To the nearest values of 32 bits, in place; no second vector of the same length is made."""
+    for start in range(0, len(vector), ROUNDED_TOGETHER):
+        part = vector[start : start + ROUNDED_TOGETHER]
+        part[:] = part.astype(np.float32)
 
 
 def load(module: nn.Module, vector: np.ndarray) -> None:

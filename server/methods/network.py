@@ -143,6 +143,7 @@ def fit_networks(
         The hospitals of the roster, with their numbers of patients.
     """
     from common.networks.build import first_weights  # PyTorch is there only where a study has a network
+    from common.networks.flat import round_to_single
 
     settings = study.network or Network()
     outer = tuple(split for split in federation.splits if INNER not in split)
@@ -182,7 +183,7 @@ def fit_networks(
             break
         training.weights = strategy.step(training.weights, joined_of(total.sums))
         if settings.precision == "single":
-            training.weights = training.weights.astype(np.float32).astype(np.float64)  # as hospitals load them
+            round_to_single(training.weights.reshape(-1))  # as hospitals load them
     training.end(len(trained))
     networks = _networks(training, outer, models, columns, inputs, tuple(trained), settings)
     by_name = {name: OneModel(masks[name][: len(outer)], None, np.zeros(len(outer))) for name in models}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from client.ledger import Leaving, entries, kept_answer
-from client.store import LARGE
+from client.large_answers import LARGE
 from common import wire
 from common.errors import HospitalError
 from common.query import Answer, canonical_json

@@ -22,5 +22,6 @@ class FedAvg:
 
     def step(self, weights: np.ndarray, joined: Joined) -> np.ndarray:
         """The weights moved by the mean update."""
-        moved: np.ndarray = weights + self._settings.server_learning_rate * joined.update
+        moved: np.ndarray = self._settings.server_learning_rate * joined.update
+        moved += weights
         return moved
