@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -89,10 +90,18 @@ def write_hospitals(folder: Path, kind: Kind) -> None:
             write_images(folder / name / "images" / f"P{k}", x[k, 0], 10.0, 0.0, rng)
 
 
+class Unseen:
+    """Nobody watches the work on images."""
+
+    def watch(self, done: object, patient: str | None) -> None:
+        """Nothing."""
+
+
 def ours(study: "Study", kind: Kind) -> dict[str, float]:
     """A round of ours, from the second on."""
     from common.room import Room
     from deploy.simulation.grid import OneProcessGrid
+    from deploy.simulation.imaging import work_on_images
     from deploy.simulation.simulate import Simulation, find_hospitals, hospitals_app
     from server.checkpoint import Checkpoint
     from server.federation import FlowerFederation
@@ -106,6 +115,8 @@ def ours(study: "Study", kind: Kind) -> dict[str, float]:
         out = Path(folder)
         write_hospitals(out / "hospitals", kind)
         simulation = Simulation(study, find_hospitals(out / "hospitals"), out / "out")
+        for _ in work_on_images(simulation, lambda _: nullcontext(Unseen())):
+            pass
         grid, checkpoint = OneProcessGrid(hospitals_app(simulation), HOSPITALS), Checkpoint(out / "checkpoint")
         checkpoint.begin(study)
         there = Hospitals(grid, 600.0, Silence())

@@ -1,4 +1,4 @@
-"""Large answers lie beside the store, each in a sealed file of its own: a database would write them page by page, twice.
+"""Large answers lie beside the store, each in a sealed file: a database would write them page by page, and twice.
 
 Key and name of a file follow from a secret inside the store and from the answer's SHA-256. So a file opens only with
 the store's key and only as the answer that it was written as, its name says nothing, and a new key of the store does

@@ -38,15 +38,15 @@ def pack_arrays(arrays: Mapping[str, np.ndarray], before: bytes = b"") -> bytes:
     return b"".join([before, header, *(c.reshape(-1).view(np.uint8).data for c in contents.values())])
 
 
-def unpack_arrays(packed: bytes, start: int = 0, as_packed: bool = False) -> Arrays:
+def unpack_arrays(packed: bytes, start: int = 0, keep_single: bool = False) -> Arrays:
     """The arrays of `pack_arrays`, writable; bytes of any other kind raise ValueError.
 
     Parameters
     ----------
     start
         How many bytes stand in front of them.
-    as_packed
-        Views into the bytes, read-only, of 32-bit floats where they were packed so: for who adds them up at once.
+    keep_single
+        Arrays that were packed as 32-bit floats stay that: views into the bytes, read-only, nothing is copied.
     """
     entries, place = _read_header(packed, start)
     arrays: Arrays = {}
@@ -57,7 +57,8 @@ def unpack_arrays(packed: bytes, start: int = 0, as_packed: bool = False) -> Arr
         if place + size > len(packed):
             raise ValueError("packed arrays: the body is shorter than its header says")
         values = np.frombuffer(packed, dtype="<f4" if single else "<f8", count=prod(shape), offset=place)
-        arrays[name] = values.reshape(shape) if as_packed else values.reshape(shape).astype(np.float64)
+        kept = single and keep_single
+        arrays[name] = values.reshape(shape) if kept else values.reshape(shape).astype(np.float64)
         place += size
     if place != len(packed):
         raise ValueError("packed arrays: the body is longer than its header says")

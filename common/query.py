@@ -149,7 +149,7 @@ class Query:
             rows=read.rows,
             view=read.view,
             parameters=read.parameters,
-            arrays=unpack_arrays(packed),
+            arrays=unpack_arrays(packed, keep_single=True),
         )
         if query.head() != head:  # or the same question would have two hashes
             raise ValueError("a query's head is not in its canonical form")

@@ -124,16 +124,16 @@ def answer_to_bytes(answer: Answer) -> bytes:
     return pack_arrays(answer.sums, before=disclosed.encode() + b"\n")
 
 
-def answer_from_bytes(packed: bytes, as_packed: bool = False) -> Answer:
+def answer_from_bytes(packed: bytes, keep_single: bool = False) -> Answer:
     """The answer that `answer_to_bytes` wrote; its figures are checked again on arrival.
 
     Parameters
     ----------
-    as_packed
-        Sums are views into the bytes (`unpack_arrays`).
+    keep_single
+        As of `unpack_arrays`.
     """
     disclosed, start = _disclosed(packed)
-    return Answer(sums=unpack_arrays(packed, start, as_packed), disclosed=disclosed)
+    return Answer(sums=unpack_arrays(packed, start, keep_single), disclosed=disclosed)
 
 
 def shapes_in_bytes(packed: bytes) -> tuple[Disclosed, dict[str, tuple[int, ...]]]:

@@ -149,7 +149,7 @@ class FlowerFederation:
         if (self._study.privacy.secure_sum and query.name not in WITHOUT_SUMS) or query.name in COUNTING:
             return self._sums.exchange(query, packed, with_room=with_room, counts=counts)
         replies = self._hospitals.ask_roster(query, packed, with_room=with_room, counts=counts)
-        answers = {name: wire.answer_from_bytes(reply.packed, as_packed=True) for name, reply in replies.items()}
+        answers = {name: wire.answer_from_bytes(reply.packed, keep_single=True) for name, reply in replies.items()}
         if any(answer.disclosed.code is not None for answer in answers.values()):
             return answers
         return Exchange(total=add(answers), bytes_up={name: reply.size for name, reply in replies.items()})

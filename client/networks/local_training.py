@@ -45,9 +45,18 @@ class Patients:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network after a round, and the control variate that SCAFFOLD keeps here; empty for other strategies."""
+    """A network after a round.
+
+    Parameters
+    ----------
+    loss
+        At the weights that training started from, as `loss` works it out.
+    control
+        The control variate that SCAFFOLD keeps here; empty for other strategies.
+    """
 
     module: nn.Module
+    loss: float
     control: np.ndarray
 
     @property
@@ -64,6 +73,7 @@ def train(
     seed: str,
     control: np.ndarray | None = None,
     own_control: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
 ) -> Trained:
     """Train from these weights on these patients.
 
@@ -73,6 +83,8 @@ def train(
         A name for this hospital, training set and model.
     control, own_control
         SCAFFOLD's control variates of everybody and of this hospital.
+    reference
+        As of `lines_of`, for the loss.
     """
     settings, rate = settings_of(study), learning_rate(settings_of(study), round_number)
     survival = study.outcome.kind == "survival"
@@ -80,6 +92,7 @@ def train(
     drawn = seed_of(study.seed, seed, round_number)
     with exactly(drawn if draws(study) else None):
         module, device = loaded(study, patients.matrix.shape[1], start)
+        before = _loss(study, patients, _lines(study, module, device, patients.matrix, reference))
         module.train()
         x, y, w = (_tensor(a, module, device) for a in (patients.matrix, patients.outcome, patients.weight))
         also = None if patients.second is None else _tensor(patients.second, module, device)
@@ -110,8 +123,8 @@ def train(
                 for k, p in enumerate(parameters):
                     p.sub_(rate * gradient[k])
     if control is None or own_control is None:
-        return Trained(module, np.zeros(0))
-    return Trained(module, own_control - control + (start - flat.vector_of(module)) / (steps * rate))
+        return Trained(module, before, np.zeros(0))
+    return Trained(module, before, own_control - control + (start - flat.vector_of(module)) / (steps * rate))
 
 
 def lines_of(
@@ -126,33 +139,41 @@ def lines_of(
     reference
         The rows over which batch normalisation takes its statistics, where the network has one.
     """
-    with exactly(0 if loading_draws(study) else None), torch.no_grad():
+    with exactly(0 if loading_draws(study) else None):
         module, device = loaded(study, matrix.shape[1], weights)
-        module.eval()
-        if reference is not None:
-            _take_statistics(module, _tensor(reference, module, device))
-        together = AT_A_TIME if packed_width(study) else max(1, len(matrix))
-        parts = [
-            module(_tensor(matrix[first : first + together], module, device)).to("cpu", torch.float64).numpy()
-            for first in range(0, max(1, len(matrix)), together)
-        ]
-    return np.concatenate(parts)
+        return _lines(study, module, device, matrix, reference)
 
 
 def loss(study: Study, patients: Patients, weights: np.ndarray, reference: np.ndarray | None = None) -> float:
     """The loss of these patients, summed: n times the mean."""
-    if not len(patients):
-        return 0.0
-    lines = torch.from_numpy(lines_of(study, patients.matrix, weights, reference))
-    outcome, weight = torch.from_numpy(patients.outcome.copy()), torch.from_numpy(patients.weight.copy())
-    second = None if patients.second is None else torch.from_numpy(patients.second.copy())
-    return float(loss_of(study, lines, outcome, weight, second)) * len(patients)
+    return _loss(study, patients, lines_of(study, patients.matrix, weights, reference)) if len(patients) else 0.0
 
 
 def loaded(study: Study, inputs: int, weights: np.ndarray) -> tuple[nn.Module, torch.device]:
     """The study's network with these weights, where it is to run."""
     device = torch.device("cuda" if settings_of(study).device == "auto" and torch.cuda.is_available() else "cpu")
     return with_weights(study, inputs - packed_width(study), weights).to(device), device
+
+
+@torch.no_grad()
+def _lines(
+    study: Study, module: nn.Module, device: torch.device, matrix: np.ndarray, reference: np.ndarray | None
+) -> np.ndarray:
+    module.eval()
+    if reference is not None:
+        _take_statistics(module, _tensor(reference, module, device))
+    together = AT_A_TIME if packed_width(study) else max(1, len(matrix))
+    parts = [
+        module(_tensor(matrix[first : first + together], module, device)).to("cpu", torch.float64).numpy()
+        for first in range(0, max(1, len(matrix)), together)
+    ]
+    return np.concatenate(parts)
+
+
+def _loss(study: Study, patients: Patients, lines: np.ndarray) -> float:
+    outcome, weight = torch.from_numpy(patients.outcome.copy()), torch.from_numpy(patients.weight.copy())
+    second = None if patients.second is None else torch.from_numpy(patients.second.copy())
+    return float(loss_of(study, torch.from_numpy(lines), outcome, weight, second)) * len(patients)
 
 
 def _tensor(array: np.ndarray, module: nn.Module, device: torch.device) -> torch.Tensor:

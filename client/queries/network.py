@@ -43,7 +43,7 @@ class Round(Parameters):
     bounds
         The exponents that no value of `update` and `control` exceeds (common/networks/bounds.py).
     weights
-        Networks × weights: where training starts.
+        Networks × weights: where training starts; as they came, so perhaps 32-bit floats.
     control
         SCAFFOLD: the control variate of everybody.
     """
@@ -54,7 +54,7 @@ class Round(Parameters):
     round: StrictInt = Field(ge=1, le=1000)
     patients: StrictInt = Field(ge=1, le=public.MOST_PATIENTS)
     bounds: dict[str, StrictInt]
-    weights: bounded_array(2, -MAXIMUM_COEFFICIENT, MAXIMUM_COEFFICIENT)  # type: ignore[valid-type]
+    weights: bounded_array(2, -MAXIMUM_COEFFICIENT, MAXIMUM_COEFFICIENT, single=True)  # type: ignore[valid-type]
     control: bounded_array(2, -1e12, 1e12) | None = None  # type: ignore[valid-type]
 
     @field_validator("of")
@@ -126,12 +126,12 @@ def train_network(rows: Rows, asked: Round) -> Answer:
             continue
         start = _with_own(rows, settings, network.name, asked, weights)
         reference = patients.matrix if settings.strategy == "fedbn" else None
-        sums["loss"][k] = _rounded(local_training.loss(study, patients, start, reference), len(patients))
         if network.validated:
             held_out = [local_training.loss(study, p, start, reference) for p in network.validated]
             sums["validated"][k] = len(network.validated[0]) - sum(map(len, network.validated[1:]))
             sums["validation"][k] = _rounded(held_out[0] - sum(held_out[1:]), int(sums["validated"][k]))
         if not training:
+            sums["loss"][k] = _rounded(local_training.loss(study, patients, start, reference), len(patients))
             continue
         variates: dict[str, np.ndarray] = {}
         if settings.strategy == "scaffold":
@@ -141,7 +141,8 @@ def train_network(rows: Rows, asked: Round) -> Answer:
                 "own_control": np.zeros(len(weights)) if own is None else own,
             }
         seed = f"{rows.site.name}/{network.name}"
-        trained = local_training.train(study, patients, start, asked.round, seed, **variates)
+        trained = local_training.train(study, patients, start, asked.round, seed, **variates, reference=reference)
+        sums["loss"][k] = _rounded(trained.loss, len(patients))
         update = sums["update"][k]
         flat.change(trained.module, weights, update)
         update *= len(patients) * _kept(rows, update, settings.clip)
@@ -260,7 +261,7 @@ def _with_own(rows: Rows, settings: Network, name: str, asked: Round, weights: n
     own = rows.views.own_state.up_to(name, asked.round - 1)
     if own is None:
         return weights
-    mixed = weights.copy()
+    mixed = weights.astype(np.float64)
     mixed[_own_places(rows, asked.inputs)] = own
     return mixed
 

@@ -40,11 +40,18 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-def bounded_array(ndim: int, low: float, high: float) -> Any:
-    """A type for an array of finite numbers within bounds."""
+def bounded_array(ndim: int, low: float, high: float, single: bool = False) -> Any:
+    """A type for an array of finite numbers within bounds.
+
+    Parameters
+    ----------
+    single
+        32-bit floats stay such, for arrays that are large.
+    """
 
     def check(value: object) -> np.ndarray:
-        array = np.asarray(value, dtype=np.float64)
+        stays = single and isinstance(value, np.ndarray) and value.dtype == np.float32
+        array = np.asarray(value, dtype=np.float32 if stays else np.float64)
         if array.ndim != ndim:
             raise ValueError(f"expected {ndim} dimensions, found {array.ndim}")
         least, most = (array.min(), array.max()) if array.size else (low, high)

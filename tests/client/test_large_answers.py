@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.ledger import Leaving, entries, kept_answer
 from client.large_answers import LARGE
+from client.ledger import Leaving, entries, kept_answer
 from common import wire
 from common.errors import HospitalError
 from common.query import Answer, canonical_json
