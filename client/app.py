@@ -103,14 +103,14 @@ def _leaving(
         study = _study(query, store)
         if asking is None:
             check_may_be_unmasked(site, study, query.name)
-        packed, thresholds = _answer_once(site, store, study, query, views, handed, log)
+        packed, digest, thresholds = _answer_once(site, store, study, query, views, handed, log)
         if asking is None:
             reply = Reply(packed)
         else:
             answer = wire.answer_from_bytes(packed)
             clear = wire.answer_to_bytes(replace(answer, sums={}))
             reply = SecureSums(site, store, identity, study).masked(query, asking, answer.sums, clear)
-        return reply, Leaving(query, reply.packed + reply.content, packed, thresholds)
+        return reply, Leaving(query, reply.packed + reply.content, packed, thresholds, digest)
     except Exception as error:  # the coordinator learns a code; the reason must be found in the hospital's own log
         refusal = _refusal(error, "a message" if query is None else f"query {query.name}", site.name, log)
         return Reply(refusal), Leaving(query, refusal, refusal)
@@ -152,12 +152,12 @@ def _refusal(error: Exception, asked: str, hospital: str, log: logging.Logger) -
 
 def _answer_once(
     site: Site, store: Store, study: Study, query: Query, views: list[bytes], handed: Handed, log: logging.Logger
-) -> tuple[bytes, gate.Thresholds]:
+) -> tuple[bytes, str | None, gate.Thresholds]:
     """Answer a question that is new under this roster; send what was sent before to one that is not.
 
     Returns
     -------
-    The packed answer, and what the gate held it against.
+    The packed answer, its SHA-256 where it is known, and what the gate held it against.
     """
     admitted = gate.admit(site, store, study, query, handed)
     store.keep_study(study.hash, study.to_json())
@@ -166,7 +166,7 @@ def _answer_once(
     roster = canonical_json(sorted(query.roster))
     answered = store.answered(study.hash, query.question, roster)
     if answered.answer is not None and query.name not in WRITES_OWN_COPIES:
-        return answered.answer, {}
+        return answered.answer, None, {}
     gate.check_roster(site, query, answered.under_another_roster)
     refuse_beyond_preparation(query.name, study, store.questions_answered(study.hash))
     cohort = _cohort(site, study, log)
@@ -181,8 +181,10 @@ def _answer_once(
     if query.name == ROLL_CALL:
         answer = _signed(site, study, answer)
     packed = wire.answer_to_bytes(_once_in_clear(answer, store, query))
+    digest = hashlib.sha256(packed).hexdigest()
     # What another process kept first counts: two answers with noise of their own would be averaged.
-    return store.keep_answer(study.hash, query.question, roster, packed, site.single_hospital_sums), thresholds
+    kept = store.keep_answer(study.hash, query.question, roster, packed, digest, site.single_hospital_sums)
+    return kept, digest if kept is packed else None, thresholds
 
 
 def _signed(site: Site, study: Study, answer: Answer) -> Answer:

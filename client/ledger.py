@@ -56,12 +56,15 @@ class Leaving:
         The answer before it was masked, packed (common/wire.py).
     thresholds
         What the gate held the answer against, by name.
+    digest
+        SHA-256 of `answer`, where it is known already: of a large one it takes a while.
     """
 
     query: Query | None
     packed: bytes
     answer: bytes
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ def kept_answer(store: Store, entry: Entry) -> Answer | None:
 
 
 def _about(leaving: Leaving, disclosed: Disclosed, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    query, left = leaving.query, hashlib.sha256(leaving.packed).hexdigest()
+    query, unmasked = leaving.query, leaving.digest or hashlib.sha256(leaving.answer).hexdigest()
     masked = leaving.answer is not leaving.packed
     asked = (
         {}
@@ -206,8 +209,8 @@ def _about(leaving: Leaving, disclosed: Disclosed, shapes: Mapping[str, tuple[in
         "shapes": dict(sorted(shapes.items())),
         "in_clear": tuple(sorted(disclosed.model_dump(exclude_defaults=True))),
         "thresholds": dict(leaving.thresholds),
-        "digest": left,
-        "unmasked": hashlib.sha256(leaving.answer).hexdigest() if masked else left,
+        "digest": hashlib.sha256(leaving.packed).hexdigest() if masked else unmasked,
+        "unmasked": unmasked,
     }
 
 

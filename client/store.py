@@ -6,7 +6,6 @@ kept by what they were computed from (client/extraction_run/kept.py). Large answ
 (client/large_answers.py).
 """
 
-import hashlib
 import secrets
 import sqlite3
 import threading
@@ -149,11 +148,16 @@ class Store:
         return 0 if found is None else int(found[0])
 
     def keep_answer(
-        self, study_hash: str, question: str, roster: str, answer: bytes, other_rosters: bool
+        self, study_hash: str, question: str, roster: str, answer: bytes, digest: str, other_rosters: bool
     ) -> bytes:
         """Keep an answer before it leaves, unless one is kept; what is kept, and sent whenever it is asked again.
 
         Where other rosters are not allowed, an answer that was given under one in the meantime is an error.
+
+        Parameters
+        ----------
+        digest
+            The answer's SHA-256.
         """
         with self.transaction() as execute:
             other = execute(OTHER_ROSTER, study_hash, roster, NOBODY).fetchone()
@@ -167,7 +171,7 @@ class Store:
                     study_hash,
                     question,
                     roster,
-                    answer if len(answer) < LARGE else self._kept_in_ledger(execute, answer),
+                    answer if len(answer) < LARGE else self._kept_in_ledger(execute, digest, answer),
                 )
         return answer if kept is None else self._in_full(bytes(kept[0]))
 
@@ -200,9 +204,8 @@ class Store:
             return None
         return self._large_answers().read(digest) if row[0] == BESIDE else bytes(row[0])
 
-    def _kept_in_ledger(self, execute: Callable[..., sqlite3.Cursor], answer: bytes) -> bytes:
+    def _kept_in_ledger(self, execute: Callable[..., sqlite3.Cursor], digest: str, answer: bytes) -> bytes:
         """What stands instead of a large answer, which the ledger keeps alone."""
-        digest = hashlib.sha256(answer).hexdigest()
         self.keep_by_digest(execute, digest, answer)
         return IN_LEDGER + digest.encode()
 

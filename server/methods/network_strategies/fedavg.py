@@ -22,6 +22,8 @@ class FedAvg:
 
     def step(self, weights: np.ndarray, joined: Joined) -> np.ndarray:
         """The weights moved by the mean update."""
-        moved: np.ndarray = self._settings.server_learning_rate * joined.update
+        moved = joined.update
+        if self._settings.server_learning_rate != 1.0:
+            moved *= self._settings.server_learning_rate
         moved += weights
         return moved

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Joined:
-    """One round's total for all networks.
+    """One round's total for all networks, made for one step, which may work in its arrays: they are large.
 
     Parameters
     ----------
@@ -34,6 +34,6 @@ class Strategy(Protocol):
 
 
 def joined_of(sums: Mapping[str, np.ndarray]) -> Joined:
-    """Means over the patients of the hospitals that trained."""
+    """Means over the patients of the hospitals that trained, worked out in the total's own array."""
     patients = np.maximum(sums["weight"], 1.0)
-    return Joined(sums["update"] / patients[:, None], sums.get("control"))
+    return Joined(np.divide(sums["update"], patients[:, None], out=sums["update"]), sums.get("control"))
