@@ -159,14 +159,12 @@ def train_here(own: "nn.Module", study: "Study") -> None:
 
     (x, y), settings = patients_of(study), study.network
     assert settings is not None
-    size = settings.batch(PATIENTS, survival=False)
+    size, optimiser = settings.batch(PATIENTS, survival=False), torch.optim.SGD(own.parameters(), lr=0.05)
     for step in range(settings.steps(PATIENTS, survival=False)):
         first = step * size % PATIENTS
-        own.zero_grad()
+        optimiser.zero_grad()
         binary_cross_entropy_with_logits(own(x[first : first + size])[:, 0], y[first : first + size]).backward()
-        with torch.no_grad():
-            for parameter in own.parameters():
-                parameter -= 0.05 * parameter.grad
+        optimiser.step()
 
 
 def loss_here(own: "nn.Module", study: "Study") -> float:

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from client.large_answers import LARGE, LargeAnswers
+from client.large_answers import LARGE, seal, unseal
 from client.sealing import OwnFolder, connect
 from client.store_versions import bring_up_to_date
 from common.errors import Code, HospitalError
@@ -66,8 +66,8 @@ CREATE TABLE IF NOT EXISTS patches       (key TEXT PRIMARY KEY, patient TEXT NOT
 OTHER_ROSTER = "SELECT 1 FROM answered WHERE study = ? AND roster NOT IN (?, ?)"
 IN_LEDGER = b"ledger "
 """How a large answer is kept that the ledger holds too: this and its digest there. An answer begins with a brace."""
-BESIDE = b"beside"
-"""What stands in the ledger for a large answer, which lies beside the store."""
+BESIDE = b"beside "
+"""What stands in the ledger for a large answer, which lies beside the store: this and the key of its file."""
 NOBODY = "[]"
 """The roster of a roll call, which is asked before there is one."""
 
@@ -193,8 +193,7 @@ class Store:
         if execute("SELECT 1 FROM ledger_answers WHERE digest = ?", digest).fetchone():
             return
         if len(answer) >= LARGE:
-            self._large_answers().keep(digest, answer)
-            answer = BESIDE
+            answer = BESIDE + seal(self._beside, digest, answer)
         execute("INSERT INTO ledger_answers VALUES (?, ?)", digest, answer)
 
     def kept_by_digest(self, digest: str) -> bytes | None:
@@ -202,15 +201,13 @@ class Store:
         row = self.first("SELECT answer FROM ledger_answers WHERE digest = ?", digest)
         if row is None:
             return None
-        return self._large_answers().read(digest) if row[0] == BESIDE else bytes(row[0])
+        kept = row[0] if isinstance(row[0], bytes) else b""  # what somebody wrote there
+        return unseal(self._beside, digest, kept.removeprefix(BESIDE)) if kept.startswith(BESIDE) else kept
 
     def _kept_in_ledger(self, execute: Callable[..., sqlite3.Cursor], digest: str, answer: bytes) -> bytes:
         """What stands instead of a large answer, which the ledger keeps alone."""
         self.keep_by_digest(execute, digest, answer)
         return IN_LEDGER + digest.encode()
-
-    def _large_answers(self) -> LargeAnswers:
-        return LargeAnswers(self._beside, bytes.fromhex(self.secret("large answers")))
 
     def may_say_in_clear(self, study_hash: str, figure: str, question: str) -> bool:
         """Whether a figure in clear may leave: once a study, with the first question that asks for it."""

@@ -18,6 +18,7 @@ from common.networks.heads import loss_of
 from common.networks.packing import packed_width
 from common.networks.rounds import batches, learning_rate
 from common.networks.seeds import seed_of
+from common.networks.settings import Network
 from common.study import Study
 
 AT_A_TIME = 32
@@ -104,7 +105,9 @@ def train(
             chosen = torch.from_numpy(rows).to(device)
             module.zero_grad()
             second = None if also is None else also[chosen]
-            loss_of(study, module(x[chosen]), y[chosen], w[chosen], second).backward()
+            with halved(settings, device):
+                line = module(x[chosen])
+            loss_of(study, line.to(x.dtype), y[chosen], w[chosen], second).backward()
             gradient = [torch.zeros_like(p) if p.grad is None else p.grad.detach() for p in parameters]
             with torch.no_grad():
                 for k, p in enumerate(parameters):
@@ -121,7 +124,7 @@ def train(
                 if moved:
                     gradient = moved = [settings.momentum * m + g for m, g in zip(moved, gradient, strict=True)]
                 for k, p in enumerate(parameters):
-                    p.sub_(rate * gradient[k])
+                    p.sub_(gradient[k], alpha=rate)
     if control is None or own_control is None:
         return Trained(module, before, np.zeros(0))
     return Trained(module, before, own_control - control + (start - flat.vector_of(module)) / (steps * rate))
@@ -174,6 +177,15 @@ def _loss(study: Study, patients: Patients, lines: np.ndarray) -> float:
     outcome, weight = torch.from_numpy(patients.outcome.copy()), torch.from_numpy(patients.weight.copy())
     second = None if patients.second is None else torch.from_numpy(patients.second.copy())
     return float(loss_of(study, torch.from_numpy(lines), outcome, weight, second)) * len(patients)
+
+
+def halved(settings: Network, device: torch.device) -> torch.autocast:
+    """Layers in bfloat16 for as long as a block lasts, where the study says so and the device is a GPU.
+
+    It has the range of 32-bit floats, so losses need no scale; weights, gradients and losses stay as they are.
+    """
+    wanted = settings.precision == "mixed" and device.type == "cuda"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
 
 
 def _tensor(array: np.ndarray, module: nn.Module, device: torch.device) -> torch.Tensor:

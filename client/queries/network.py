@@ -146,7 +146,7 @@ def train_network(rows: Rows, asked: Round) -> Answer:
         update = sums["update"][k]
         flat.change(trained.module, weights, update)
         update *= len(patients) * _kept(rows, update, settings.clip)
-        if settings.precision == "single":
+        if settings.single:
             flat.round_to_single(update)  # as exact as the training, in half the bytes
         sums["weight"][k], sums["trained"][k] = len(patients), 1.0
         if settings.strategy == "scaffold":

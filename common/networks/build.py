@@ -16,7 +16,7 @@ from common.study import Study
 def build(study: Study, inputs: int) -> nn.Module:
     """The study's network over so many columns; the values of its parameters are not set."""
     settings = settings_of(study)
-    precision = torch.float64 if settings.precision == "double" else torch.float32
+    precision = torch.float32 if settings.single else torch.float64
     if settings.sees_images:
         return packed.build(study, settings, inputs).to(precision)
     return mlp.build(settings, inputs, study.lines(), study.outcome.kind != "survival").to(precision)

@@ -77,7 +77,10 @@ class Network(Strict):
     personal: Literal["head"] | None = Field(
         None, description="head: the last layer is every hospital's own and stays in its store; left out: none is"
     )
-    precision: Literal["single", "double"] = Field("double", description="of local arithmetic")
+    precision: Literal["single", "double", "mixed"] = Field(
+        "double",
+        description="of local arithmetic; mixed: single, and on a GPU (device: auto) training's layers in bfloat16",
+    )
     device: Literal["auto", "cpu"] = Field(
         "cpu", description="auto: a GPU where there is one, without exact repetition"
     )
@@ -120,6 +123,8 @@ class Network(Strict):
         for name in ("beta1", "beta2", "adaptivity"):
             if self.strategy not in ADAPTIVE and name in given:
                 yield (name,), f"{self.strategy} has no {name}: take it out, or write strategy: fedadam"
+        if self.precision == "mixed" and self.device != "auto":
+            yield ("precision",), "mixed precision is for GPUs: write device: auto, or precision: single"
         if self.local_steps is not None and "local_epochs" in given:
             yield ("local_epochs",), "local_steps stands instead of epochs: give one of them"
         if self._looks_at_times(survival) and isinstance(self.batch_size, int) and self.batch_size < BATCH:
@@ -132,6 +137,11 @@ class Network(Strict):
     def sees_images(self) -> bool:
         """Whether patches are part of what it is trained on."""
         return self.architecture != "mlp"
+
+    @property
+    def single(self) -> bool:
+        """Whether weights and their changes are 32-bit floats."""
+        return self.precision != "double"
 
     def _looks_at_times(self, survival: bool) -> bool:
         """Whether one of its losses has risk sets: the study's outcome is survival, or the second one."""

@@ -182,7 +182,7 @@ def fit_networks(
         if not goes_on:
             break
         training.weights = strategy.step(training.weights, joined_of(total.sums))
-        if settings.precision == "single":
+        if settings.single:
             round_to_single(training.weights.reshape(-1))  # as hospitals load them
     training.end(len(trained))
     networks = _networks(training, outer, models, columns, inputs, tuple(trained), settings)

@@ -88,6 +88,37 @@ def test_every_strategy_learns_and_repeats_itself_to_the_last_bit(settings: dict
     np.testing.assert_array_equal(*runs)
 
 
+def test_mixed_precision_is_single_where_there_is_no_gpu_and_near_it_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from client.networks import local_training
+
+    def weights(precision: str) -> np.ndarray:
+        federation, view = network_tables(table, asked | {"precision": precision, "device": "auto"})
+        found = trained(federation, view).networks
+        assert found is not None
+        return found.weights[0, 0]
+
+    table, asked = equal_hospitals(), {"hidden": [8], "rounds": 4, "local_epochs": 2, "batch_size": 16}
+    single = weights("single")
+    if not torch.cuda.is_available():
+        np.testing.assert_array_equal(weights("mixed"), single)
+
+    def on_this_processor(settings: Network, device: torch.device) -> torch.autocast:  # as a GPU would
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "mixed")
+
+    monkeypatch.setattr(local_training, "halved", on_this_processor)
+    mixed = weights("mixed")
+    assert (mixed == mixed.astype(np.float32)).all()
+    assert 0 < np.linalg.norm(mixed - single) < 0.02 * np.linalg.norm(single)
+
+
+def test_mixed_precision_wants_a_device_that_may_be_a_gpu() -> None:
+    (misfit,) = Network(precision="mixed").misfits(survival=False)
+    assert misfit[0] == ("precision",)
+    assert not list(Network(precision="mixed", device="auto").misfits(survival=False))
+
+
 def test_adaptive_strategies_step_as_published() -> None:
     from server.methods.network_strategies import strategy_of
     from server.methods.network_strategies.joined import Joined
