@@ -47,7 +47,7 @@ bundle: $(INSTALLED)  ## wheels for hospitals without internet in .build/bundle;
 	rm -rf $(BUNDLE)
 	$(BIN)/hepafed bundle build $(BUNDLE) --wheels $(WHEELS) --extras "$(BUNDLE_EXTRAS)" $(if $(BUNDLE_KEY),--key $(BUNDLE_KEY))
 
-bench: bench-harmonisation bench-extraction bench-secure-sum  ## all benchmarks, about a quarter of an hour
+bench: bench-harmonisation bench-extraction bench-secure-sum bench-networks  ## all benchmarks but bench-ring, about twenty minutes
 
 bench-harmonisation: $(INSTALLED)  ## ComBat in a federation against pooled neuroHarmonize: seconds and memory, about a minute
 	$(BIN)/python benchmarks/harmonisation.py

@@ -17,9 +17,8 @@ def convolution(dimensions: Dimensions, inputs: int, outputs: int, stride: int =
     """3×3(×3) with a border of zeros, without an intercept."""
     kind = nn.Conv3d if dimensions == 3 else nn.Conv2d
     made = kind(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-    nn.init.kaiming_normal_(
-        made.weight, nonlinearity="relu"
-    )  # PyTorch's own makes every level weaker than the last
+    if not made.weight.is_meta:  # where there are values to be drawn: without, PyTorch imports its compiler for it
+        nn.init.kaiming_normal_(made.weight, nonlinearity="relu")  # its own makes every level weaker than the last
     return made
 
 
