@@ -33,9 +33,14 @@ def pack_arrays(arrays: Mapping[str, np.ndarray], before: bytes = b"") -> bytes:
     before
         What stands in front of them: large arrays are copied once.
     """
+    return b"".join([before, *parts_of(arrays)])
+
+
+def parts_of(arrays: Mapping[str, np.ndarray]) -> list[bytes | memoryview]:
+    """What `pack_arrays` puts together, without copying it."""
     contents = {name: _as_packed(np.asarray(arrays[name], dtype="<f8")) for name in sorted(arrays)}
     header = _header((name, c.shape, c.dtype.itemsize == 4) for name, c in contents.items())
-    return b"".join([before, header, *(c.reshape(-1).view(np.uint8).data for c in contents.values())])
+    return [header, *(c.reshape(-1).view(np.uint8).data for c in contents.values())]
 
 
 def unpack_arrays(packed: bytes, start: int = 0, keep_single: bool = False) -> Arrays:

@@ -1,9 +1,11 @@
 """The coordinator's checkpoint: every total, kept by the question it answers.
 
 A study run is straight-line code that asks questions. After a crash it is run again from its first line; what
-has been answered is read from here, so the run goes on where it stopped, to the same bits.
+has been answered is read from here, so the run goes on where it stopped, to the same bits. Large totals (networks')
+lie beside the file, each in one of its own: a database would write them page by page, and twice.
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -13,9 +15,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from common.errors import Code, StudyStopped
-from common.packed_arrays import pack_arrays, unpack_arrays
+from common.packed_arrays import Arrays, pack_arrays, parts_of, unpack_arrays
+from common.private_files import private_folder
 from common.query import Disclosed, Total, canonical_json
 from common.study import Study
+from common.whole_files import whole_bytes
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS studies   (hash TEXT PRIMARY KEY, content TEXT NOT NULL, begun TEXT);
@@ -27,6 +31,10 @@ CREATE TABLE IF NOT EXISTS opened    (question TEXT NOT NULL, roster TEXT NOT NU
 CREATE TABLE IF NOT EXISTS lost      (position INTEGER PRIMARY KEY AUTOINCREMENT, hospital TEXT NOT NULL UNIQUE,
                                       code TEXT NOT NULL, query TEXT NOT NULL);
 """
+LARGE = 2**20
+"""Bytes from which a total lies beside the checkpoint."""
+BESIDE = b"beside"
+"""What stands in its place; a packed total begins with a bracket."""
 _DISCLOSED = TypeAdapter(dict[str, Disclosed])
 _BYTES = TypeAdapter(dict[str, int])
 
@@ -79,6 +87,7 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
+        self._beside = path.with_name(f"{path.name}.totals")
         path.chmod(0o600)  # totals are for the coordinator alone; SQLite gives its other files the same mode
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA page_size=65536")  # a network's totals are tens of megabytes
@@ -122,9 +131,10 @@ class Checkpoint:
             "WHERE question = ? AND roster = ?",
             (question, canonical_json(sorted(roster))),
         ).fetchone()
-        if row is None:
+        packed = None if row is None else self._sums(row[0], question, roster)
+        if row is None or packed is None:
             return None
-        total = Total(sums=unpack_arrays(row[0]), disclosed=_DISCLOSED.validate_json(row[1]))
+        total = Total(sums=unpack_arrays(packed), disclosed=_DISCLOSED.validate_json(row[1]))
         return Exchange(total=total, bytes_up=_BYTES.validate_json(row[2]), opened=row[3] or b"")
 
     def keep(self, question: str, roster: tuple[str, ...], exchange: Exchange) -> None:
@@ -134,7 +144,7 @@ class Checkpoint:
             (
                 question,
                 canonical_json(sorted(roster)),
-                pack_arrays(exchange.total.sums),
+                self._kept(exchange.total.sums, question, roster),
                 _DISCLOSED.dump_json(exchange.total.disclosed, exclude_defaults=True).decode(),
                 canonical_json(exchange.bytes_up),
             ),
@@ -144,6 +154,27 @@ class Checkpoint:
                 "INSERT OR REPLACE INTO opened VALUES (?, ?, ?)",
                 (question, canonical_json(sorted(roster)), exchange.opened),
             )
+
+    def _kept(self, sums: Arrays, question: str, roster: tuple[str, ...]) -> bytes:
+        """What the checkpoint holds of a total: all of it, or that it lies beside."""
+        if sum(array.nbytes for array in sums.values()) < LARGE:
+            return pack_arrays(sums)
+        private_folder(self._beside)
+        with whole_bytes(self._place(question, roster)) as file:
+            file.writelines(parts_of(sums))
+        return BESIDE
+
+    def _sums(self, kept: bytes, question: str, roster: tuple[str, ...]) -> bytes | None:
+        """A packed total; None where its file is gone: the hospitals send the same answers again."""
+        if kept != BESIDE:
+            return kept
+        try:
+            return self._place(question, roster).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _place(self, question: str, roster: tuple[str, ...]) -> Path:
+        return self._beside / hashlib.sha256(f"{question} {canonical_json(sorted(roster))}".encode()).hexdigest()
 
     def keep_loss(self, loss: Loss) -> None:
         """Keep that a hospital was lost: a resumed run goes on without it, as the first one did."""
