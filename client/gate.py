@@ -27,6 +27,7 @@ from client.gate_rules.local_work import check_local_work
 from client.gate_rules.lone_second_outcome import check_lone_second_outcome
 from client.gate_rules.lone_subgroups import check_lone_subgroups
 from client.gate_rules.memory import Earlier, Memory
+from client.gate_rules.participation import check_participation
 from client.gate_rules.questions import questions_of
 from client.gate_rules.repetition import check_repetition, check_view
 from client.gate_rules.rooms import check_own_seat, room_of
@@ -171,6 +172,7 @@ def check(rows: Rows, asked: Any, admitted: Admitted, another: bool) -> Threshol
     most = _most(rows.site, approval)
     admitted.memory.let_views_through(query.study, roster, _views(rows, asked), check_view(rows.study))
     check_local_work(rows, held.patients)
+    check_participation(rows, room)
     admitted.memory.let_question_through(
         query, roster, _judge(rows, about, room, most, held.patients), with_arrays=not about.rounds
     )

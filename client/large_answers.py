@@ -45,7 +45,7 @@ def unseal(folder: Path, digest: str, key: bytes) -> bytes | None:
         return AESGCM(key).decrypt(_ONCE, path.read_bytes(), digest.encode())
     except FileNotFoundError:
         return None
-    except InvalidTag:
+    except (InvalidTag, ValueError, IsADirectoryError):  # another file, a key of another length, or no file
         raise HospitalError(
             Code.STORE_SEALED, f"{path} is not what was written there: put back a backup of the store"
         ) from None

@@ -158,7 +158,7 @@ class Rows:
         """Refuse weights that single out patients."""
         if self.rests_on_few_patients(weights):
             raise HospitalError(
-                Code.BAD_PARAMETERS,
+                Code.TOO_FEW_PATIENTS,
                 f"query {self.query.name!r}: its weights rest on {effective_size(weights):.1f} patients, "
                 f"this hospital asks for {self.site.smallest_effective_size}",
             )

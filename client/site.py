@@ -6,13 +6,13 @@ from pathlib import Path
 from pydantic import Field, ValidationError, model_validator
 
 from client.sealing import KEYRING, STORE, OwnFolder
+from common.dimension import PATIENTS_PER_COLUMN
 from common.errors import Code, HospitalError, StudyError
 from common.query import SMALLEST_CELL, SMALLEST_DIFFERENCE, SMALLEST_ROW_SET
 from common.strict_yaml import Misfits, describe_faults, read_yaml
 from common.study import HOSPITAL_NAME
 from common.variables import Strict
 
-PATIENTS_PER_COLUMN = 3
 SMALLEST_EFFECTIVE_SIZE = 10
 SMALLEST_HOSPITAL = 10
 FLOORS = {

@@ -12,7 +12,8 @@ NEWCOMER = "it can still use the finished model: hepafed site harmonise"
 
 SENTENCES: Mapping[Code, str] = MappingProxyType(
     {
-        Code.TOO_FEW_PATIENTS: f"its cohort is smaller than the smallest allowed; {NEWCOMER}",
+        Code.TOO_FEW_PATIENTS: "its cohort is smaller than the smallest allowed, or a weighted sum rests on too few of "
+        f"its patients (then raise the model's penalty, or name fewer predictors); {NEWCOMER}",
         Code.NOT_APPROVED: "the hospital has not approved this study: hepafed site approve, there",
         Code.ALTERED: "the study file differs from the one of this name that the hospital approved",
         Code.EXPIRED: "the hospital's approval, or the ethics vote it rests on, has expired",

@@ -43,7 +43,7 @@ class Variable(Strict):
     )
     time_zero: str | None = Field(None, description="for times: the event they count from, e.g. date of surgery")
     compare_medians: bool = Field(
-        True, description="stop the study when a hospital's median is more than 10 times off the others'"
+        True, description="stop the study when a hospital's median is off the others' as if in another unit"
     )
     labels: Labels = Labels()
 

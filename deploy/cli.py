@@ -141,7 +141,7 @@ def simulate_command(
     from deploy.live import Live
     from deploy.simulation.imaging import work_on_images
     from deploy.simulation.simulate import Simulation, find_hospitals, last_words, log_ends, prepare_out, simulate
-    from server.results import ONE_MACHINE
+    from server.results.results_json import ONE_MACHINE
 
     if engine not in ("process", "ray"):
         fail(HepafedError(f"--engine {engine}: write process or ray"))

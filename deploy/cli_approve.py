@@ -72,6 +72,7 @@ def approve(
         _refuse_what_cannot_run(read, hospitals, until)
         check_own_seat(hospitals, site.name, Identity.open(site.own).fingerprint)
         _show(console, approval_in_words(read, site, hospitals, ethics, until))
+        _warn_of_near_cohorts(console, site, read)
         if dry_run:
             _say_what_would_leave(console, rehearse(site, read, hospitals, most_queries(read)))
             return
@@ -79,19 +80,31 @@ def approve(
         if not yes and not typer.confirm(f"Approve this study for {site.name}, as {by}?"):
             fail("Not approved. Nothing was recorded.")
         given = approved_now(read, hospitals, by, most_queries(read), ethics=ethics, expires=until)
-        _record(console, site, given)
+        _record(console, site, read, given)
     except HepafedError as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}; hepafed needs to write to this hospital's own_folder")
 
 
-def _record(console: Console, site: "Site", given: "Approval") -> None:
+def _warn_of_near_cohorts(console: Console, site: "Site", study: "Study") -> None:
+    """What the gate would refuse later is said before anybody agrees."""
+    from client.near_cohorts import near_cohorts
+    from client.store import Store
+
+    with closing(Store(site.own)) as store:
+        for text in near_cohorts(site, store, study):
+            say(console, text, style="yellow")
+
+
+def _record(console: Console, site: "Site", study: "Study", given: "Approval") -> None:
     from client.approval import approve
+    from client.near_cohorts import keep_approved
     from client.store import Store
 
     with closing(Store(site.own)) as store:
         approve(store, given)
+        keep_approved(store, study)
     said = f"Approved: {given.name} ({given.study[:12]}…) by {given.approved_by}"
     say(console, f"{said}. To take it back: hepafed site revoke {given.name}")
 

@@ -1,5 +1,6 @@
 """`hepafed site check`: a hospital's folder looked over before anything is computed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +36,9 @@ def check(
     """
     try:
         from client.cohort.check_page import write_check_page
+        from client.cohort.clinical_checks import findings_of
+        from client.cohort.readable_site import open_as_far_as_readable
         from client.cohort.site_check import check_site
-        from client.site import open_site
         from common.study import Study
         from deploy.check_words import print_check
     except ModuleNotFoundError as error:
@@ -50,7 +52,7 @@ def check(
         fail(f"{folder}: there is no such folder; name the one that holds patients.csv and images/", UNUSABLE)
     try:
         asked = None if study is None else Study.from_file(study)
-        site = open_site(folder.resolve())
+        site, misread = open_as_far_as_readable(folder.resolve())
         with _bar() as bar:
             task = bar.add_task("Checking patients", total=None)
             found = check_site(
@@ -59,6 +61,8 @@ def check(
                 pictures=html is not None,
                 progress=lambda done, of: bar.update(task, completed=done, total=of),
             )
+        if misread is not None:
+            found = replace(found, hospital=(*findings_of(misread, site), *found.hospital))
         if html is not None:
             write_check_page(html, found)
     except HepafedError as error:

@@ -64,6 +64,7 @@ def invite(
     folder: Folder = Path("."),
     days: Annotated[int, typer.Option(min=1, max=90, help="How long the invitation is good.")] = 14,
     out: Annotated[Path | None, typer.Option(help="The file to write; default: SITE.invitation.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if there is one.")] = False,
 ) -> None:
     """Write an invitation: one hospital joins by it, once, until it runs out.
 
@@ -79,6 +80,11 @@ def invite(
     from server.coordinator_folder import CoordinatorFolder
 
     path = out or Path(f"{site}.invitation")
+    if path.exists() and not overwrite:
+        fail(
+            f"{path} is there already; name another file with --out, or add --overwrite to replace it. Nobody was "
+            "invited"
+        )
     try:
         invitation = made(CoordinatorFolder(folder), site, days)
         write_private(path, invitation.to_text().encode())

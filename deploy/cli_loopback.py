@@ -35,7 +35,7 @@ def loopback(
     from deploy.simulation.imaging import work_on_images
     from deploy.simulation.simulate import Simulation, find_hospitals, prepare_out
     from server.progress_file import exchanges_of, table_of
-    from server.results import ONE_MACHINE
+    from server.results.results_json import ONE_MACHINE
 
     console = Console()
     # What the federation started is ended in any case; a plain SIGTERM would leave that to the kernel.

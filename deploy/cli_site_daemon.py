@@ -137,18 +137,28 @@ def leave(
     folder: Folder = Path("."),
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
 ) -> None:
-    """Leave a study: nothing more is answered for it, and this hospital's copies of results are deleted.
+    """Leave a study: nothing more is answered for it, and this hospital's copies of its results are deleted.
+
+    Copies that another study wrote stay, and so do those of which nobody can tell whose they are; both are named.
 
     Example: hepafed site leave mvi-demo hospitals/aspen
     """
-    from client.leaving import COPIES, STAYS
+    from client.leaving import STAYS, copies_of
     from client.leaving import leave as go
+    from client.own_copies import in_few_words
 
     site = site_at(folder, None)
     console = Console()
-    there = [name for name in COPIES if (site.own_folder / name).exists()]
-    say(console, f"Goes: the approval of {study}; copies of results: {', '.join(there) or 'none are there'}")
+    try:
+        copies = copies_of(site, study)
+    except HepafedError as error:
+        fail(str(error))
+    there = in_few_words(site.own_folder, copies.go)
+    say(console, f"Goes: the approval of {study}; copies of results: {there or 'none of this study are there'}")
     say(console, "What stays:")
+    for why in dict.fromkeys(reason for _, reason in copies.stay):
+        kept = in_few_words(site.own_folder, [path for path, reason in copies.stay if reason == why])
+        say(console, f"  {kept}: {why}", "yellow")
     for line in STAYS:
         say(console, f"  {line}")
     if not yes and not typer.confirm(f"Leave {study}, for good?"):
@@ -159,8 +169,8 @@ def leave(
         fail(str(error))
     for study_hash in left.revoked:
         say(console, f"Left: {study_hash}. A run that goes on stops at its next question here")
-    for path in left.deleted:
-        say(console, f"Deleted: {path}")
+    if left.copies.go:
+        say(console, f"Deleted in {site.own_folder}: {in_few_words(site.own_folder, left.copies.go)}")
 
 
 def _passphrase(confirm: bool) -> str:

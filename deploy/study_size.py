@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from common.dimension import columns_allowed
 from common.errors import HepafedError
 from common.outcomes import SurvivalOutcome
 from common.query import LEAVE_OUT
@@ -99,7 +100,7 @@ def size_in_words(
     except ValueError as error:
         raise HepafedError(f"the size cannot be judged: {error}") from None
     smallest = _smallest_row_set(study, room)
-    widest = max(0, smallest // 3 - 1)
+    widest = max(0, columns_allowed(smallest))
     said = [
         ("Patients", _patients(room, training, events, guessed)),
         ("Parameters", f"{parameters} candidate parameters: every column that is tried, chosen or not"),

@@ -1,6 +1,7 @@
 """A study in plain words: what it asks of the hospitals, and what can be learned about each of them."""
 
 from client.site import SMALLEST_HOSPITAL
+from common.dimension import PATIENTS_PER_COLUMN, patients_needed
 from common.networks.settings import Network
 from common.outcomes import BinaryOutcome, HorizonOutcome, MulticlassOutcome, Outcome
 from common.privacy_plan import is_private
@@ -255,17 +256,17 @@ def _thresholds(study: Study) -> str:
     if columns is None:
         held = ": so many features are chosen as allow that" if study.selection is not None else ""
         lines.append(
-            f"{SMALLEST_ROW_SET} patients or more in every training set and every fold, and 3 × (columns + 1) or "
-            f"more{held}"
+            f"{SMALLEST_ROW_SET} patients or more in every training set and every fold, and {PATIENTS_PER_COLUMN} × "
+            f"(columns + 1) or more{held}"
         )
         return "\n".join(lines)
     lines.append(
-        f"{max(SMALLEST_ROW_SET, 3 * (columns + 1))} patients or more in every training set and every fold, for "
+        f"{max(SMALLEST_ROW_SET, patients_needed(columns))} patients or more in every training set and every fold, for "
         f"{columns} columns"
     )
     if alone:
         lines.append(
-            f"{max(SMALLEST_HOSPITAL, 3 * (columns + 1))} or more in each hospital, as its sums stand alone"
+            f"{max(SMALLEST_HOSPITAL, patients_needed(columns))} or more in each hospital, as its sums stand alone"
         )
     return "\n".join(lines)
 

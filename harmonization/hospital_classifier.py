@@ -88,9 +88,9 @@ def unpacked(row: Array) -> Sums:
     return {"n": row[:1], "x": row[1 : 1 + k], "xx": row[1 + k :]}
 
 
-def strongest(f: Array, patients: int, at_most: int = 30) -> NDArray[np.intp]:
-    """The columns with the largest F that a cross-product over this many training patients may cover."""
-    k = max(min(patients // 3 - 1, at_most, len(f)), 1)
+def strongest(f: Array, allowed: int, at_most: int = 30) -> NDArray[np.intp]:
+    """The columns with the largest F, as many as a cross-product over the training patients may cover; one at least."""
+    k = max(min(allowed, at_most, len(f)), 1)
     return np.sort(np.argsort(-f, kind="stable")[:k])
 
 

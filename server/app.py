@@ -12,13 +12,13 @@ from common.privacy_plan import is_private
 from common.released_model import FILE_NAME as MODEL_FILE
 from common.study import Study
 from server.frozen_model import write_frozen_model
-from server.private_results import private_results_of
 from server.private_run import run_privately
 from server.progress import Progress
 from server.released_model import write_released_model
 from server.report.html import write_report
 from server.report.private import write_private_report
-from server.results import results_of, write_results
+from server.results.private import private_results_of
+from server.results.results_json import results_of, write_results
 from server.study_run import run_study
 
 CHECKPOINT = "coordinator/checkpoint.sqlite"

@@ -9,15 +9,16 @@ from common.model_steps import chain
 from common.query import View
 from common.splits import FINAL
 from common.whole_files import AS_THE_UMASK_SAYS, whole
-from server.study_run import Finished
+from server.finished import Finished
 
 
 def frozen_model(finished: Finished) -> FrozenModel | None:
     """The steps to the harmonised features, fitted on all training rows; None where nothing was harmonised."""
-    harmonised, layout = finished.prepared.harmonised, finished.prepared.layout
+    prepared, stable = finished.groundwork.prepared, finished.groundwork.stable
+    harmonised, layout = prepared.harmonised, prepared.layout
     if harmonised is None or layout is None:
         return None
-    features = finished.stable.kept if finished.stable else finished.present.features
+    features = stable.kept if stable else finished.present.features
     return FrozenModel(
         study=finished.study,
         covariates=harmonised.parameters[0].covariate_names,

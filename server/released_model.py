@@ -8,8 +8,8 @@ from common.splits import APPARENT, FINAL
 from common.variables import INDICATOR
 from common.whole_files import AS_THE_UMASK_SAYS, whole
 from common.whole_hospitals import trains
+from server.finished import Finished
 from server.frozen_model import final_step, frozen_model
-from server.study_run import Finished
 
 LAST = ("linear", "network")
 
@@ -21,7 +21,7 @@ def released_model(finished: Finished) -> ReleasedModel:
         steps.append(final_step(view))
         if view.step in LAST:  # after it, models of this study's models' scores
             break
-    frozen, operating = frozen_model(finished), finished.use.operating.get(APPARENT)
+    frozen, operating = frozen_model(finished), finished.evaluated.use.operating.get(APPARENT)
     clinical = {
         c for name in (*study.predictors.clinical, *study.preserved()) for c in study.variable(name).columns(name)
     }
@@ -32,7 +32,7 @@ def released_model(finished: Finished) -> ReleasedModel:
         features=tuple(c for c in columns if c not in clinical and not c.endswith(INDICATOR)),
         steps=chain(steps),
         threshold=operating.thresholds[FINAL] if operating else None,
-        baseline=finished.survival.baseline.get("", {}) if finished.survival else {},
+        baseline=finished.evaluated.survival.baseline.get("", {}) if finished.evaluated.survival else {},
         harmonisation=frozen.digest if frozen else "",
     )
 

@@ -24,8 +24,13 @@ class Planted:
 
     def rows(self, chosen: slice) -> "Planted":
         return Planted(
-            self.inputs.rows(torch.arange(len(self.outcome))[chosen]), self.outcome[chosen], self.masks[chosen]
+            rows_of(self.inputs, torch.arange(len(self.outcome))[chosen]), self.outcome[chosen], self.masks[chosen]
         )
+
+
+def rows_of(inputs: Inputs, chosen: torch.Tensor) -> Inputs:
+    """Some of the patients, by number."""
+    return Inputs(inputs.table[chosen], inputs.image[chosen], inputs.there[chosen])
 
 
 def shapes_of(patients: Planted, table: bool = False) -> Shapes:

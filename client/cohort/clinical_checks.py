@@ -11,13 +11,21 @@ import numpy as np
 
 from client.cohort import ranges
 from client.cohort.cohort import read_cohort
-from client.cohort.csv_file import ID, read_table
+from client.cohort.csv_file import ID
 from client.cohort.faults import Faults, some
 from client.cohort.findings import Finding, Findings, Severity
 from client.cohort.image_collection_checks import check_name, patient_folders
 from client.cohort.patients_file import PatientsFile, open_patients_file
 from client.cohort.plausible_ranges import is_usual_outcome, plausible
 from client.cohort.presence import variables_as_read
+from client.cohort.study_checks import (
+    check_columns,
+    check_features_files,
+    check_presence_of_files,
+    columns_as_far_as_readable,
+    patients_measured,
+    without_features,
+)
 from client.site import Site
 from common.errors import Code, HospitalError
 from common.study import Study
@@ -52,22 +60,36 @@ class ClinicalCheck:
 
 def check_clinical(site: Site, study: Study | None = None) -> ClinicalCheck:
     """Read and check patients.csv; never raises for what is wrong with it."""
+    faults = Faults()
+    columns, unsure = columns_as_far_as_readable(site, faults)
+    if columns is None:
+        check_presence_of_files(site, study, faults)
+        return ClinicalCheck(None, findings_of_all(faults, site))
     variables = {} if study is None else variables_as_read(study, study.outcome_columns())
+    check_features_files(site, columns, study, faults)
+    form = Faults()
     try:
-        file = open_patients_file(site, variables, duplicates_too=True)
+        file = open_patients_file(site, variables, duplicates_too=True, columns=columns, faults=form)
         if study is None:
             variables = usual_variables(file)
-            file = open_patients_file(site, variables, duplicates_too=True)
+            file = open_patients_file(site, variables, duplicates_too=True, columns=columns, faults=Faults())
     except HospitalError as error:
-        return ClinicalCheck(None, tuple(findings_of(error, site)))
-    check = _Check(site, study, file, variables)
+        return ClinicalCheck(None, (*findings_of(error, site), *findings_of_all(faults, site)))
+    faults.take(form)
+    variables = {column: variable for column, variable in variables.items() if column not in unsure}
+    check = _Check(site, study, file, variables, faults)
     check.run()
     return ClinicalCheck(
-        patients=tuple(dict.fromkeys(file.table.ids)),
+        patients=tuple(dict.fromkeys((*file.table.ids, *file.table.unread))),
         hospital=check.hospital.all(),
         findings={patient: found.all() for patient, found in check.by_patient.items() if found.all()},
         flow=check.flow,
     )
+
+
+def findings_of_all(faults: Faults, site: Site) -> tuple[Finding, ...]:
+    """The same of every fault that was noted."""
+    return tuple(finding for error in faults.each() for finding in findings_of(error, site))
 
 
 def findings_of(error: HospitalError, site: Site) -> Iterator[Finding]:
@@ -101,12 +123,18 @@ class _Check:
     """One check of one file."""
 
     def __init__(
-        self, site: Site, study: Study | None, file: PatientsFile, variables: Mapping[str, Variable]
+        self,
+        site: Site,
+        study: Study | None,
+        file: PatientsFile,
+        variables: Mapping[str, Variable],
+        faults: Faults,
     ) -> None:
         self.site = site
         self.study = study
         self.file = file
         self.variables = variables
+        self.faults = faults
         self.ids = file.table.ids
         self.hospital = Findings("")
         self.by_patient = {patient: Findings(patient) for patient in self.ids}
@@ -121,6 +149,8 @@ class _Check:
         self._check_outcomes()
         if self.study is not None:
             self._check_as_the_study_reads(self.study)
+        for finding in findings_of_all(self.faults, self.site):
+            self.hospital.add(finding.place, finding.kind, finding.found, finding.cure)
 
     def _check_ids(self) -> None:
         images = self.site.images
@@ -214,8 +244,12 @@ class _Check:
 
     def _check_as_the_study_reads(self, study: Study) -> None:
         if study.features is not None:  # extracted from the images, which are checked by themselves
-            clinical = study.predictors.model_copy(update={"radiomics": None})
-            study = study.model_copy(update={"predictors": clinical, "features": None})
+            study = without_features(study)
+        check_columns(study, self.file, self.variables, self.faults)
+        if study.predictors.radiomics:
+            self._check_features()
+        if self.faults.texts:  # who is in the study cannot be told before they are mended
+            return
         try:
             cohort = read_cohort(self.site, study)
         except HospitalError as error:
@@ -227,14 +261,11 @@ class _Check:
         for note in cohort.notes:
             if not note.startswith(_LEFT_OUT):
                 self._look_at_file(note, "note")
-        if study.predictors.radiomics:
-            self._check_features()
 
     def _check_features(self) -> None:
         name = self.site.file.features
-        own_id = self.file.columns.name_of(ID)
-        measured = set(read_table(self.site.folder / name, self.site.file.encoding, own_id).ids)
-        for patient in self.by_patient.keys() - measured:
+        measured = patients_measured(self.site, self.file.columns)
+        for patient in set() if measured is None else self.by_patient.keys() - measured:
             self.by_patient[patient].look(
                 name,
                 "no features",

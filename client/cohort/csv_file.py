@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Table:
         One list of cells a patient, each as long as the header.
     lines
         The line of the file on which each row starts.
+    unread
+        The ids of rows that hold more or fewer cells, where these were left out; `read_table` has noted them.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Table:
     header: tuple[str, ...]
     rows: list[list[str]]
     lines: list[int]
+    unread: tuple[str, ...] = ()
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -67,7 +70,12 @@ class Table:
 
 
 def read_table(
-    path: Path, encoding: str | None = None, id_name: str = ID, *, duplicates_too: bool = False
+    path: Path,
+    encoding: str | None = None,
+    id_name: str = ID,
+    *,
+    duplicates_too: bool = False,
+    faults: Faults | None = None,
 ) -> Table:
     """Read a file of patients.
 
@@ -81,6 +89,8 @@ def read_table(
         What this hospital calls the column `id`; `id` itself is understood too.
     duplicates_too
         Leave it to the caller to say which patients stand in several rows.
+    faults
+        Where to note the faults of single columns and rows, which are then left out; None: they are raised.
 
     Raises
     ------
@@ -107,12 +117,27 @@ def read_table(
         rows=[row for _, row in body],
         lines=[line for line, _ in body],
     )
-    faults = Faults()
-    _check_header(table, header_line, id_name, faults)
-    faults.stop_if_any()
-    _check_rows(table, duplicates_too, faults)
-    faults.stop_if_any()
-    return table
+    found = Faults()
+    _check_header(table, header_line, id_name, found)
+    if faults is None or table.header[0] != ID:
+        found.stop_if_any()
+    _check_rows(table, duplicates_too, found)
+    if faults is None:
+        found.stop_if_any()
+        return table
+    faults.take(found)
+    return _sound_rows(table)
+
+
+def _sound_rows(table: Table) -> Table:
+    width = len(table.header)
+    sound = [place for place, row in enumerate(table.rows) if len(row) == width and row[0]]
+    return replace(
+        table,
+        rows=[table.rows[place] for place in sound],
+        lines=[table.lines[place] for place in sound],
+        unread=tuple(row[0] for row in table.rows if len(row) != width and row[0]),
+    )
 
 
 def _sniff(text: str, id_name: str) -> str:
@@ -195,7 +220,6 @@ def _check_rows(table: Table, duplicates_too: bool, faults: Faults) -> None:
             cure += "; numbers with decimal commas need semicolons between columns"
         more = f"\n{table.path}: and {len(ragged) - 5:,} more such lines" if len(ragged) > 5 else ""
         faults.add(Code.UNREADABLE_FILE, "\n".join(ragged[:5]) + f"{more}\n{table.path}: {cure}")
-        return
     lines_of: dict[str, list[int]] = {}
     for line, patient in zip(table.lines, table.ids, strict=True):
         lines_of.setdefault(patient, []).append(line)

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from common.errors import Code, HospitalError
 
@@ -20,10 +20,19 @@ class Faults:
         """Note one fault; `text` says where it is, what was found and what to do."""
         self._found.append((code, text))
 
+    def take(self, others: "Faults") -> None:
+        """Note the faults that were noted elsewhere, too."""
+        self._found += others._found
+
     @property
     def texts(self) -> tuple[str, ...]:
         """Every fault noted so far."""
         return tuple(text for _, text in self._found)
+
+    def each(self) -> Iterator[HospitalError]:
+        """Every fault noted so far, as an error of its own."""
+        for code, text in self._found:
+            yield HospitalError(code, text)
 
     def stop_if_any(self) -> None:
         """Raise one HospitalError that lists every fault noted so far."""

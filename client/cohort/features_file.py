@@ -53,8 +53,8 @@ def read_features(site: Site, columns: ColumnsFile, predictors: Predictors, name
             f"{path}: there is no such file, but the study asks for radiomic features; put the extracted features "
             "there (id, then one column a feature), or give the file's name in site.yaml as features",
         )
-    table = read_table(path, site.file.encoding, columns.name_of(ID))
     faults = Faults()
+    table = read_table(path, site.file.encoding, columns.name_of(ID), faults=faults)
     names, notes = _chosen(table, predictors, faults)
     cells = {name: table.column(name) for name in names}
     marks = DecimalMarks.of(table.delimiter, cells.values())

@@ -10,7 +10,7 @@ from client.cohort.findings import Finding, Findings
 from client.cohort.image_checks import Limits, check_images
 from client.cohort.image_names import PATIENT_ID
 from client.cohort.images import survey_patient
-from client.cohort.images_file import read_images_file
+from client.cohort.images_file import ImagesFile, read_images_file
 from client.cohort.patient_images import PatientImages, content_digest
 
 _ENOUGH_PATIENTS = 5
@@ -47,6 +47,7 @@ def check_folder(
     phases: Iterable[str] | None = None,
     limits: Limits | None = None,
     also: Callable[[PatientImages], Iterable[Finding]] | None = None,
+    general: ImagesFile | None = None,
 ) -> Iterator[tuple[str, tuple[Finding, ...]]]:
     """Check a hospital's images/, patient by patient; last come the findings that compare patients.
 
@@ -58,12 +59,15 @@ def check_folder(
         The phases that the study needs; None: whatever is there.
     also
         Called with each patient while the images are in memory, e.g. to check the rings or draw a thumbnail.
+    general
+        What images/images.yaml says, where it was read already.
 
     Yields
     ------
     The patient and all findings about them; a patient may come a second time, from the comparison.
     """
-    general = read_images_file(images)
+    if general is None:
+        general = read_images_file(images)
     wanted = None if phases is None else list(phases)
     seen: list[Seen] = []
     for folder in patient_folders(images):

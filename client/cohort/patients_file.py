@@ -143,7 +143,12 @@ class PatientsFile:
 
 
 def open_patients_file(
-    site: Site, variables: Mapping[str, Variable], *, duplicates_too: bool = False
+    site: Site,
+    variables: Mapping[str, Variable],
+    *,
+    duplicates_too: bool = False,
+    columns: ColumnsFile | None = None,
+    faults: Faults | None = None,
 ) -> PatientsFile:
     """patients.csv beside columns.yaml; HospitalError says what is wrong with either.
 
@@ -151,8 +156,10 @@ def open_patients_file(
     ----------
     variables
         The columns that will be read, by the study's names; they tell how the file writes decimals.
-    duplicates_too
-        As `read_table` has it.
+    duplicates_too, faults
+        As `read_table` has them.
+    columns
+        What columns.yaml says, where it was read already.
     """
     path = site.folder / site.file.patients
     if not path.is_file():
@@ -162,8 +169,10 @@ def open_patients_file(
             "outcomes, scanner), or give the file's name in site.yaml as patients",
         )
     columns_path = site.folder / site.file.columns
-    columns = read_columns_file(columns_path, required="columns" in site.file.model_fields_set)
-    table = read_table(path, site.file.encoding, columns.name_of(ID), duplicates_too=duplicates_too)
+    if columns is None:
+        columns = read_columns_file(columns_path, required="columns" in site.file.model_fields_set)
+    own_id = columns.name_of(ID)
+    table = read_table(path, site.file.encoding, own_id, duplicates_too=duplicates_too, faults=faults)
     numeric = [columns.name_of(c) for c, variable in variables.items() if variable.type in NUMERIC]
     marks = DecimalMarks.of(table.delimiter, [table.column(name) for name in numeric if name in table])
     return PatientsFile(table=table, columns=columns, columns_path=columns_path, marks=marks)

@@ -11,9 +11,11 @@ from client.cohort.findings import Finding, Findings, Severity, stopping
 from client.cohort.image_checks import Limits, limits_of
 from client.cohort.image_collection_checks import check_folder, patient_folders
 from client.cohort.image_names import MODALITIES
+from client.cohort.images_file import NAME, ImagesFile, read_images_file
 from client.cohort.patient_images import PatientImages, Phase
 from client.cohort.region_checks import check_ring
 from client.cohort.ring_on_image import ring_on_image
+from client.cohort.sound_part import content_of, sound_part
 from client.cohort.thumbnails import thumbnail
 from client.cohort.voxel_files import stem
 from client.site import Site
@@ -167,15 +169,21 @@ class _ImagesCheck:
         progress(0, number)
         limits = limits_of(self.features) if self.features else Limits(rings_mm=(USUAL_RING_MM,))
         phases = None if self.features is None else list(self.features.image_names().values())
+        checked = check_folder(images, self.listed, phases, limits, self._while_in_memory, self._general(images))
+        for done, (patient, findings) in enumerate(checked, start=1):
+            progress(min(done, number), number)
+            yield patient, tuple(self._as_wanted(finding) for finding in findings)
+
+    def _general(self, images: Path) -> ImagesFile:
+        """What can be read of images/images.yaml; the images are checked beside its faults."""
         try:
-            for done, (patient, findings) in enumerate(
-                check_folder(images, self.listed, phases, limits, self._while_in_memory), start=1
-            ):
-                progress(min(done, number), number)
-                yield patient, tuple(self._as_wanted(finding) for finding in findings)
-        except HospitalError as error:  # the general images.yaml
+            return read_images_file(images)
+        except HospitalError as error:
             for finding in findings_of(error, self.site):
-                self.hospital.add(finding.place, "images.yaml", finding.found, finding.cure)
+                cure = f"{finding.cure}; the images were checked without it"
+                self.hospital.add(finding.place, "images.yaml", finding.found, cure)
+        content = content_of(images / NAME)
+        return ImagesFile() if content is None else sound_part(content, ImagesFile)[0]
 
     def _look_for_loose_files(self, images: Path) -> None:
         number = sum(stem(path) is not None or path.suffix.casefold() == ".dcm" for path in images.iterdir())

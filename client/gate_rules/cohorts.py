@@ -1,6 +1,7 @@
 """Two cohorts that differ by a few patients could be subtracted: one is answered about, the other has to wait."""
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -35,10 +36,7 @@ def check_cohort(site: Site, memory: Memory, study: Study, cohort: Cohort) -> No
     least = site.file.policy.minimum_changes
     own, columns = patients_of(cohort), columns_of(cohort)
     for other in memory.cohorts():
-        theirs = memory.patients(other.study)
-        changes = len(own.keys() ^ theirs.keys())
-        if columns == other.columns:
-            changes += sum(theirs.get(patient, digest) != digest for patient, digest in own.items())
+        changes = changes_between(own, columns, memory.patients(other.study), other.columns)
         if 0 < changes < least:
             raise HospitalError(
                 Code.NEARLY_SAME_COHORT,
@@ -46,6 +44,14 @@ def check_cohort(site: Site, memory: Memory, study: Study, cohort: Cohort) -> No
                 f"({other.study[:12]}…), which was frozen before: totals of both could be subtracted. Wait until "
                 f"{least} patients have changed (policy: minimum_changes)",
             )
+
+
+def changes_between(own: Mapping[str, str], columns: str, theirs: Mapping[str, str], their_columns: str) -> int:
+    """By how many patients two cohorts differ; over the same columns, one whose values changed is another patient."""
+    changes = len(own.keys() ^ theirs.keys())
+    if columns == their_columns:
+        changes += sum(theirs.get(patient, digest) != digest for patient, digest in own.items())
+    return changes
 
 
 def keep_cohort(memory: Memory, study: Study, cohort: Cohort) -> None:

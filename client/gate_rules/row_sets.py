@@ -5,6 +5,7 @@ from typing import Any
 
 from client.gate_rules.declared import Declared
 from client.rows import Rows
+from common.dimension import patients_needed
 from common.errors import Code, HospitalError
 from common.query import LEAVE_OUT
 from common.room import Room
@@ -44,7 +45,7 @@ def check_row_sets(rows: Rows, asked: Any, declared: Declared, room: Room) -> He
                         f"hospital asks for {policy.minimum_row_set} (policy: minimum_row_set)",
                         split,
                     )
-                if patients < policy.patients_per_column * (columns + 1):
+                if patients < patients_needed(columns, policy.patients_per_column):
                     raise HospitalError(
                         Code.TOO_WIDE,
                         f"query {query.name!r}: a cross-product of {columns} columns over {patients} patients in "
@@ -69,7 +70,7 @@ def _check_classes(rows: Rows, room: Room, split: str, training: bool) -> None:
 def check_alone(rows: Rows, columns: int) -> None:
     """Refuse sums that could be told to be this hospital's own where it has too few patients for them."""
     patients = len(rows.members.classes)
-    least = max(rows.site.floor, rows.site.file.policy.patients_per_column * (columns + 1))
+    least = max(rows.site.floor, patients_needed(columns, rows.site.file.policy.patients_per_column))
     if patients < least:
         raise HospitalError(
             Code.FEW_FOR_SINGLE,

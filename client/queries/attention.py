@@ -40,15 +40,22 @@ def attention(rows: Rows, _: Attention) -> Answer:
     "attribution",
     Attention,
     leaves="For each column that the fused network looks at: the sum over patients of how far it moves their linear "
-    "predictor from the average patient's (integrated gradients, without signs), and the number of patients.",
+    "predictor from the average patient's (integrated gradients, without signs), and the number of patients. A "
+    "column that moves few of this hospital's patients: zero.",
 )
 def attribution(rows: Rows, _: Attention) -> Answer:
-    """Σ1 and Σ|a_j| over the patients of the query's split."""
+    """Σ1 and Σ|a_j| over the patients of the query's split.
+
+    Weights chosen by a coordinator can have one patient moved alone, by that patient's own columns: so a column whose
+    |a_j| rest on fewer patients than weights may ((Σ|a_j|)²/Σa_j²) counts as one that moves nobody here.
+    """
     from client.networks.explaining import attributions
 
     split, chosen = _one_split(rows)
-    found = attributions(rows, split, chosen)
-    return Answer(sums={"patients": np.array([float(len(found))]), "columns": np.abs(found).sum(axis=0)})
+    found = np.abs(attributions(rows, split, chosen))
+    few = np.array([rows.rests_on_few_patients(moved) for moved in found.T], dtype=bool)
+    columns = np.where(few, 0.0, found.sum(axis=0))
+    return Answer(sums={"patients": np.array([float(len(found))]), "columns": columns})
 
 
 def _one_split(rows: Rows) -> tuple[str, np.ndarray]:

@@ -5,6 +5,7 @@ from pydantic import field_validator
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
+from client.clear_figures import may_be_judged_in_clear
 from client.queries.quantiles import few_and_ascending
 from client.queries.registry import Parameters, bounded_array, query
 from client.rows import Rows
@@ -51,7 +52,7 @@ def discrimination(rows: Rows, parameters: Discrimination) -> Answer:
         if pairs:
             value, variance = auc_and_variance(score, outcome)
             within[index] = [value * pairs, pairs, variance * pairs**2]
-            if min(negatives, positives) >= SMALLEST_CLASS_FOR_OWN_AUC:
+            if min(negatives, positives) >= SMALLEST_CLASS_FOR_OWN_AUC and may_be_judged_in_clear(score):
                 auc[scheme] = (round(value, 3), round(float(np.sqrt(variance)), 3))
                 own = own_calibration(*rows.scores(scheme))
                 if own is not None:
@@ -81,7 +82,7 @@ def own_calibration(
     score: np.ndarray, outcome: np.ndarray, weight: np.ndarray | None = None
 ) -> tuple[float, float] | None:
     """Slope and intercept of this hospital's own predictions; None where they cannot be estimated."""
-    if np.ptp(score) == 0:
+    if not may_be_judged_in_clear(score):
         return None
     fit = LogisticRegression(C=np.inf, tol=1e-9, max_iter=200).fit(score[:, None], outcome, weight)
     slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])

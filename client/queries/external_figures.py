@@ -3,6 +3,7 @@
 import numpy as np
 from pydantic import model_validator
 
+from client.clear_figures import centred, may_be_judged_in_clear
 from client.concordance import harrell
 from client.own_slope import slope_of
 from client.queries.discrimination import auc_and_variance, own_calibration
@@ -56,6 +57,8 @@ def external_figures(rows: Rows, asked: ExternalFigures) -> Answer:
         had = outcome if outcome.ndim == 1 else outcome[:, 1]
         if min((had == 0).sum(), (had == 1).sum()) < SMALLEST_CLASS_FOR_OWN_AUC:
             continue
+        if not may_be_judged_in_clear(centred(score)):
+            continue
         if outcome.ndim == 1:
             value, variance = auc_and_variance(score, outcome)
             own = own_calibration(score, outcome)
@@ -77,7 +80,7 @@ def _calibration_of_times(asked: ExternalFigures, score: np.ndarray, outcome: np
     """Cox's slope of the linear predictor; the logarithm of observed over expected events up to the last month."""
     if asked.months is None or asked.baseline is None:
         return None
-    slope = slope_of(score, outcome)
+    slope = slope_of(score, outcome) if may_be_judged_in_clear(score) else None
     expected, observed = expected_and_observed(score, outcome, asked.months, asked.baseline)
     if slope is None or expected <= 0 or observed < SMALLEST_CLASS_FOR_OWN_AUC:
         return None

@@ -4,6 +4,7 @@ server/evaluation/horizon.py."""
 import numpy as np
 from pydantic import model_validator
 
+from client.clear_figures import may_be_judged_in_clear
 from client.queries.discrimination import own_calibration
 from client.queries.follow_up import Months, counted
 from client.queries.quantiles import few_and_ascending
@@ -79,7 +80,7 @@ def horizon_predictions(rows: Rows, asked: HorizonPredictions) -> Answer:
         figures["squared_error"] = np.array(float(weight @ np.where(weight > 0, (risk - outcome) ** 2, 0.0)))
         for name, figure in figures.items():
             found.setdefault(name, []).append(figure)
-        if min(case.sum(), control.sum()) >= SMALLEST_CLASS_FOR_OWN_AUC:
+        if min(case.sum(), control.sum()) >= SMALLEST_CLASS_FOR_OWN_AUC and may_be_judged_in_clear(risk):
             auc[label] = (
                 round(float(pairs[0] / pairs[1]), 3),
                 round(float(np.sqrt(variance)) / float(pairs[1]), 3),

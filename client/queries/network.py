@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite, log10
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,6 +98,8 @@ class _Network:
 
 LOSS_DECIMALS = 3
 """As of the figures that a hospital says in clear."""
+LOSS_DIGITS = 4
+"""At the most: weights that make a loss of millions would have its decimals tell the columns of one patient."""
 
 
 @query(
@@ -104,9 +107,9 @@ LOSS_DECIMALS = 3
     Round,
     leaves="Per fold and model: the change of the network's weights after training here, its norm clipped to the "
     "study's bound, times the number of patients; that number; the loss at the weights that were sent, and on inner "
-    "folds the loss of the patients held out, their means to three decimals. Weights chosen by a coordinator can pull "
-    "data through a change of weights, masked or not: so a round is an epoch or ten steps at least, and the total "
-    "alone is opened.",
+    "folds the loss of the patients held out, their means to three decimals, four digits at the most. "
+    "Weights chosen by a coordinator can pull data through a change of weights, masked or not: so a round is an epoch "
+    "or ten steps at least, and the total alone is opened.",
 )
 def train_network(rows: Rows, asked: Round) -> Answer:
     """Σ n_h Δ_h with ‖Δ_h‖ at most the agreed bound, and n_h, the loss and the validation loss, for every network."""
@@ -114,7 +117,7 @@ def train_network(rows: Rows, asked: Round) -> Answer:
     from common.networks import flat
 
     study, settings = rows.study, settings_for(rows, asked)
-    training = rows.site.name in participants(study.seed, settings, rows.query.roster, asked.round)
+    training = rows.site.name in participants(study, rows.query.roster, asked.round)
     names = ("weight", "trained", "loss", "patients", "validation", "validated")
     sums: Arrays = {name: np.zeros(len(asked.of)) for name in names} | {"update": np.zeros(asked.weights.shape)}
     if settings.strategy == "scaffold":
@@ -196,7 +199,10 @@ def name_of(rows: Rows, split: str, model: int) -> str:
 
 def _rounded(loss: float, patients: int) -> float:
     """A sum of losses, its mean rounded: with all digits, weights that one patient alone moves would give its row."""
-    return round(loss / patients, LOSS_DECIMALS) * patients if patients else 0.0
+    if not patients or not isfinite(mean := loss / patients):
+        return loss if patients else 0.0
+    before_the_point = int(log10(max(1.0, abs(mean)))) + 1
+    return round(mean, min(LOSS_DECIMALS, LOSS_DIGITS - before_the_point)) * patients
 
 
 def _networks(rows: Rows, asked: Round) -> Iterator[_Network]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from client.harmonised_table import harmonised_features, harmonised_lines
+from client.own_copies import noted_as_copies_of
 from client.own_files import write_csv
 from client.own_scores import Recalibrated, radiomics_score, recalibrations, write_recalibrations
 from client.queries.registry import Parameters, query
@@ -32,6 +33,12 @@ class OwnCopy(Parameters):
 def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
     """Write predictions, recalibration, worth_joining; harmonised features and figure; pictures of attention."""
     rows.site.own_folder.mkdir(parents=True, exist_ok=True)
+    with noted_as_copies_of(rows.site.own_folder, rows.study):
+        _write(rows, parameters)
+    return Answer()
+
+
+def _write(rows: Rows, parameters: OwnCopy) -> None:
     header = ["id", "scheme", "fold", "score", "repeat", "model", "level", "recalibrated", "radiomics_score"]
     own = recalibrations(rows, parameters.schemes)
     write_csv(rows.site.own_folder / "predictions.csv", header, _predictions(rows, parameters.schemes, own))
@@ -43,7 +50,6 @@ def own_copy(rows: Rows, parameters: OwnCopy) -> Answer:
         write_csv(rows.site.own_folder / "harmonised.csv", header, lines)
         _draw_densities(rows, parameters.harmonised)
     _draw_attention(rows)
-    return Answer()
 
 
 def _predictions(rows: Rows, labels: Iterable[str], own: dict[str, Recalibrated]) -> Iterable[list[object]]:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from client.own_copies import noted_as_copies_of
 from client.own_files import write_csv, write_text
 from client.own_risks import OwnRisks, own_risks
 from client.queries.registry import Schemes, query
@@ -38,9 +39,12 @@ def own_survival(rows: Rows, asked: OwnSurvival) -> Answer:
     own = {label: _own_risks(rows, asked, label) for label in asked.schemes}
     at = [f"{kind}_at_{month}_months" for kind in ("risk", "recalibrated") for month in asked.horizons]
     header = ["id", "scheme", "repeat", "model", "score", "group", *at]
-    write_csv(folder / "survival.csv", header, _lines(rows, asked, own))
     content = {label: asdict(found) for label, found in own.items() if found is not None}
-    write_text(folder / "survival_recalibration.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    with noted_as_copies_of(folder, rows.study):
+        write_csv(folder / "survival.csv", header, _lines(rows, asked, own))
+        write_text(
+            folder / "survival_recalibration.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        )
     return Answer()
 
 

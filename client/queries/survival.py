@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import model_validator
 from scipy.special import expit
 
+from client.clear_figures import centred, may_be_judged_in_clear
 from client.concordance import Concordance, concordance
 from client.queries.follow_up import Months
 from client.queries.quantiles import few_and_ascending
@@ -89,7 +90,7 @@ def survival_order(rows: Rows, asked: SurvivalOrder) -> Answer:
         figures |= _at_horizons(rows, asked, score, time, event, asked.horizon_edges[k])
         for name, figure in figures.items():
             counts[name].append(figure)
-        if (shown := _own(plain, event)) is not None:
+        if (shown := _own(plain, event, score)) is not None:
             own[scheme] = shown
     return Answer(sums={name: np.array(c) for name, c in counts.items()}, disclosed=Disclosed(auc=own))
 
@@ -142,8 +143,10 @@ def _table(cells: np.ndarray, bins: np.ndarray, shape: tuple[int, int], weights:
     return flat.reshape(shape).astype(np.float64)  # of nobody it counts in integers
 
 
-def _own(plain: Concordance, event: np.ndarray) -> tuple[float, float] | None:
+def _own(plain: Concordance, event: np.ndarray, score: np.ndarray) -> tuple[float, float] | None:
     """This hospital's own C and its standard error, with ten patients and more of each kind."""
+    if not may_be_judged_in_clear(centred(score)):
+        return None
     events = int((event == 1).sum())
     if min(events, len(event) - events) < SMALLEST_CLASS_FOR_OWN_AUC or not plain.pairs:
         return None

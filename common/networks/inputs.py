@@ -16,7 +16,7 @@ class Inputs:
     image
         Patients × channels × z × y × x; where there is none, zeros.
     there
-        Patients × modalities (`Shapes.modalities`): 1 where it is there, else 0.
+        Patients × (the image, then `Shapes.parts` in their order): 1 where it is there, else 0.
     """
 
     table: torch.Tensor
@@ -25,10 +25,6 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self.there)
-
-    def rows(self, chosen: torch.Tensor) -> "Inputs":
-        """Some of the patients, by number or mask."""
-        return Inputs(self.table[chosen], self.image[chosen], self.there[chosen])
 
     def with_table(self, table: torch.Tensor) -> "Inputs":
         """The same patients with another table."""

@@ -3,16 +3,24 @@
 So rounds, strategies, losses and scoring are the same for every network.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
+from common.networks import cnn3d, fusion, mil25d
 from common.networks.augmentation import Augmented
-from common.networks.image_build import BUILD
 from common.networks.image_settings import ImageSettings
 from common.networks.inputs import Inputs
 from common.networks.settings import Network
 from common.networks.shapes import Shapes
 from common.study import Study
+
+BUILD: dict[str, Callable[[ImageSettings, Shapes], nn.Module]] = {
+    "cnn3d": cnn3d.build,
+    "mil25d": mil25d.build,
+    "fusion": fusion.build,
+}
 
 
 class Packed(nn.Module):

@@ -1,6 +1,11 @@
-"""What follows from the number of a round alone, so that no coordinator can choose it: who trains, and how fast."""
+"""What follows from the number of a round alone, so that no coordinator can choose it: who trains, and how fast.
+
+Where some hospitals train in a round and others do not, two rounds from the same weights could be subtracted. So
+hospitals train in groups of three and more that stay the same: what differs is a group's total, no hospital's own.
+"""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil, cos, pi
 
 import numpy as np
@@ -8,16 +13,33 @@ import numpy as np
 from common.networks.seeds import seed_of
 from common.networks.settings import Network
 from common.query import FEWEST_HOSPITALS
+from common.study import Study
+from common.whole_hospitals import trains
 
 
-def participants(seed: int, settings: Network, hospitals: Sequence[str], round_number: int) -> tuple[str, ...]:
-    """The hospitals that train in a round: the study's share of them, three at least, drawn by the study's seed."""
-    everyone = sorted(hospitals)
-    many = max(min(FEWEST_HOSPITALS, len(everyone)), ceil(settings.participation * len(everyone)))
-    if many >= len(everyone):
-        return tuple(everyone)
+def participants(study: Study, hospitals: Sequence[str], round_number: int) -> tuple[str, ...]:
+    """The hospitals that train in a round: the study's share of the groups, drawn by its seed."""
+    groups = training_groups(study, hospitals)
+    share = 1.0 if study.network is None else study.network.participation
+    drawn = _drawn(study.seed, len(groups), ceil(share * len(groups)), round_number)
+    return tuple(sorted(name for number in drawn for name in groups[number]))
+
+
+def training_groups(study: Study, hospitals: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Who trains with whom in every round: the groups that are left out together, else as the seed deals them."""
+    everyone = sorted(name for name in hospitals if trains(study, name))
+    named = [sorted(set(group) & set(everyone)) for group in study.validation.leave_groups_out.values()]
+    if named:
+        return tuple(map(tuple, named)) if sum(map(len, named)) == len(everyone) else (tuple(everyone),)
+    many = max(1, len(everyone) // FEWEST_HOSPITALS)
+    dealt = np.random.default_rng(seed_of("groups that train", study.seed)).permutation(len(everyone))
+    return tuple(tuple(sorted(everyone[k] for k in part)) for part in np.array_split(dealt, many))
+
+
+@lru_cache(maxsize=2048)
+def _drawn(seed: int, groups: int, many: int, round_number: int) -> tuple[int, ...]:
     drawn = np.random.default_rng(seed_of("participants", seed, round_number))
-    return tuple(sorted(everyone[k] for k in drawn.permutation(len(everyone))[:many]))
+    return tuple(drawn.permutation(groups)[:many].tolist())
 
 
 def learning_rate(settings: Network, round_number: int) -> float:

@@ -68,7 +68,8 @@ class Network(Strict):
         1.0,
         gt=0,
         le=1,
-        description="share of the hospitals that train in a round, drawn by the study's seed; 3 at least",
+        description="share of the hospitals that train in a round, in groups of three and more that stay the same, "
+        "drawn by the study's seed; of fewer than six all train",
     )
     early_stopping: EarlyStopping | None = None
     also: SecondTask | None = Field(

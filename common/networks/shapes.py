@@ -36,8 +36,3 @@ class Shapes:
     def channels(self) -> int:
         """Channels of a patch."""
         return self.phases + self.masks
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """What a patient may be without, in the order of `Inputs.there`: the image, then the parts of the table."""
-        return ("image", *self.parts)

@@ -30,7 +30,7 @@ from common.whole_hospitals import trains
 from server.evaluation.discrimination import Estimate
 from server.methods.pipeline import design_columns
 from server.report.html import write_report
-from server.results import write_results
+from server.results.results_json import write_results
 
 NOT_KNOWN: dict[str, float | None] = {"value": None, "low": None, "high": None, "standard_error": None}
 

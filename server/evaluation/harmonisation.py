@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from common.dimension import columns_allowed
 from common.query import SMALLEST_CELL, Disclosed
 from common.splits import FINAL, INNER
 from common.study import Study
@@ -117,7 +118,7 @@ def _question(
         j for j in layout.covariates if not _rare(study, prepared, j, prepared.carriers[:1], held_out.sum())
     ]
     adjusting = [j for j in layout.covariates if not _rare(study, prepared, j, carriers, held_out)]
-    allowed = smallest // 3 - 1
+    allowed = columns_allowed(smallest)
     if len(_expanded(layout, preserved)) + 1 > allowed:
         return f"{len(_expanded(layout, preserved))} covariates are too many for folds of {smallest} patients"
     on_roster = [disclosed[name] for name in federation.roster if trains(study, name)]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from common.dimension import columns_allowed
 from common.query import View
 from common.splits import FINAL
 from harmonization.agreement import concordance
@@ -234,7 +235,7 @@ def _columns(question: Question, before: Sequence[HospitalEffect]) -> list[list[
     """
     f = np.array([np.minimum(effect.f, 1e12) for effect in before])
     rest = (f.sum(axis=0) - f) / max(len(f) - 1, 1)
-    return [strongest(row, min(question.held_out)).tolist() for row in rest]
+    return [strongest(row, columns_allowed(min(question.held_out))).tolist() for row in rest]
 
 
 def _classify(federation: Federation, question: Question, columns: list[list[int]]) -> dict[str, Classifier]:

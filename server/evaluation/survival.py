@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.months import LAST_MONTH, MONTHS_A_QUARTER
+from common.months import LAST_MONTH
 from common.outcomes import SurvivalOutcome
 from common.query import SMALLEST_CELL, SMALLEST_DIFFERENCE, Arrays, Total
 from common.room import Room
@@ -28,51 +28,12 @@ from server.evaluation.discrimination import NOT_ESTIMABLE, Estimate
 from server.evaluation.edges import choose_edges
 from server.evaluation.follow_up import FollowUp, after, by, counting_curve, follow_up
 from server.evaluation.survival_cells import cells_of, of_equal_counts
+from server.evaluation.survival_fits import BaselineCurve, Fits, asked_horizons, fit_baselines
 from server.evaluation.survival_groups import Groups, groups_of
 from server.evaluation.survival_horizons import AtHorizon, at_horizons, risks_at
 from server.federation import Federation
-from server.methods.baseline import baseline_hazards
-from server.methods.risk_groups import cut_offs
 
 WHOLE = 1.0
-MOST_HAZARD = 50.0
-"""The bound of the questions; nobody's risk is told from 1 beyond it."""
-
-
-@dataclass(frozen=True)
-class Fits:
-    """Baseline hazards at the horizons and cut-offs between risk groups: models × splits × horizons, or cut-offs."""
-
-    models: tuple[str, ...]
-    splits: tuple[str, ...]
-    horizons: tuple[int, ...]
-    hazards: np.ndarray
-    cuts: np.ndarray
-
-    @property
-    def parameters(self) -> dict[str, list[str] | list[int]]:
-        """As a question names them."""
-        return {"models": list(self.models), "fits": list(self.splits), "horizons": list(self.horizons)}
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """As a question carries them."""
-        return {"baseline": np.minimum(self.hazards, MOST_HAZARD), "cuts": self.cuts}
-
-    @property
-    def with_external(self) -> "Fits":
-        """The split `external` too, which trains on the rows of the final one: a question that names it unseals."""
-        final = self.splits.index(FINAL)
-        hazards, cuts = (np.concatenate([a, a[:, [final]]], axis=1) for a in (self.hazards, self.cuts))
-        return Fits(self.models, (*self.splits, EXTERNAL), self.horizons, hazards, cuts)
-
-
-@dataclass(frozen=True)
-class BaselineCurve:
-    """The first final model's cumulative hazard at the months that end a cell, the horizons among them."""
-
-    months: tuple[int, ...]
-    hazards: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -126,7 +87,7 @@ def judge_survival(
     models = tuple(dict.fromkeys(Label.read(label).model for label in labels))
     splits = tuple(split for split in federation.splits if INNER not in split and split != EXTERNAL)
     fewest = min(room.fewest(study, split, training=True) for split in splits)
-    fits, curve = _fitted(
+    fits, curve = fit_baselines(
         federation, view, splits, models, found, outcome.risk_groups, fewest // SMALLEST_DIFFERENCE
     )
     judged = fits.with_external if EXTERNAL in {Label.read(label).scheme for label in labels} else fits
@@ -145,11 +106,6 @@ def judge_survival(
     )
 
 
-def _asked_horizons(found: FollowUp) -> tuple[int, ...]:
-    """The horizons; where none can be judged, the last month, whose figures are then not shown."""
-    return found.horizons or (found.months[-1],)
-
-
 def _order(
     federation: Federation, view: str, labels: tuple[str, ...], found: FollowUp, edges: np.ndarray
 ) -> tuple[Total, Table]:
@@ -166,7 +122,7 @@ def _order(
         parameters={
             "schemes": list(labels),
             "months": list(months),
-            "horizons": list(_asked_horizons(found)),
+            "horizons": list(asked_horizons(found)),
             "grid": grid,
         },
         arrays={
@@ -201,49 +157,6 @@ def _thinned(edges: np.ndarray, bins: np.ndarray) -> np.ndarray:
         kept.append(inner[np.unique(places)] if wanted else np.array([]))
     width = max(1, max(len(row) for row in kept))
     return np.array([np.concatenate([row, np.full(width - len(row), WHOLE)]) for row in kept])
-
-
-def _fitted(
-    federation: Federation,
-    view: str,
-    splits: tuple[str, ...],
-    models: tuple[str, ...],
-    found: FollowUp,
-    groups: int,
-    cells: int,
-) -> tuple[Fits, BaselineCurve]:
-    """Baselines at the horizons and cut-offs of every model and split, from training rows.
-
-    Parameters
-    ----------
-    cells
-        How many cells of months the patients of a training set allow, beside those that end at a horizon.
-    """
-    horizons = _asked_horizons(found)
-    months = [m for m in _cells_with_events(found, cells - 1) if m <= horizons[-1]]
-    hazards = np.array([baseline_hazards(federation, view, splits, model, months) for model in models])
-    cuts = [cut_offs(federation, view, splits, model, groups) for model in models]
-    fits = Fits(models, splits, horizons, hazards[:, :, [months.index(h) for h in horizons]], np.array(cuts))
-    return fits, BaselineCurve(tuple(months), hazards[0, splits.index(FINAL)])
-
-
-def _cells_with_events(found: FollowUp, between: int) -> list[int]:
-    """Months that end cells: the horizons, and so many quarters between them, each cell with five events and more."""
-    fixed, inner = _asked_horizons(found), list[int]()
-    running = np.cumsum(found.events)[:-1]
-    least = max(SMALLEST_CELL, float(running[-1]) / (between + 1)) if between > 0 else float("inf")
-    reached = 0.0
-    for k, month in enumerate(found.months):
-        upcoming = next((h for h in fixed if h >= month), None)
-        ahead = float("inf") if upcoming is None else float(running[found.months.index(upcoming)])
-        if month in fixed:
-            reached = float(running[k])
-        elif (
-            month % MONTHS_A_QUARTER == 0 and running[k] - reached >= least and ahead - running[k] >= SMALLEST_CELL
-        ):
-            inner.append(month)
-            reached = float(running[k])
-    return sorted({*fixed, *inner})
 
 
 def _risk(

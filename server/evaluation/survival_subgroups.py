@@ -19,7 +19,8 @@ from common.study import Study
 from server.evaluation.discrimination import Estimate
 from server.evaluation.follow_up import counting_curve
 from server.evaluation.subgroups import Group, count_subgroups, figure_within, held_out_of
-from server.evaluation.survival import Fits, Survival
+from server.evaluation.survival import Survival
+from server.evaluation.survival_fits import Fits
 from server.federation import Federation
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.dimension import patients_needed
 from common.query import SMALLEST_DIFFERENCE, SMALLEST_ROW_SET, View
 from server.federation import Federation
 
@@ -93,7 +94,7 @@ def _choose(
         rows, complete, inside = sums["rows"], sums["complete"], dict(zip(clinical, sums["known"].T, strict=True))
         few_gaps = [j for j in targets if (rows - known[:, j] < SMALLEST_DIFFERENCE).any()]
         close = [j for j in targets if _too_close(known[:, j] - complete)]
-        allowed = max(SMALLEST_ROW_SET, 3 * (len(clinical) + 2))
+        allowed = max(SMALLEST_ROW_SET, patients_needed(len(clinical) + 1))
         too_few = targets if (complete < allowed).any() else []
         # One at a time, the one with most gaps: the others' rows grow when it goes.
         failed = few_gaps or sorted(close or too_few, key=lambda j: known[0, j])[:1]

@@ -176,7 +176,7 @@ def fit_networks(
             parameters=asked | {"round": number, "bounds": bounds(settings, number, most)},
             arrays={"weights": training.weights, **strategy.sent()},
         )
-        trained.append(participants(study.seed, settings, names, number))
+        trained.append(participants(study, names, number))
         goes_on = training.note(number, total)
         _say(progress, settings, training, number, len(trained[-1]), time.monotonic() - began)
         if not goes_on:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.dimension import columns_allowed
 from common.outcomes import needed_for_classes
 from common.query import LEAVE_OUT
 from common.room import Room
@@ -25,7 +26,6 @@ from server.methods.pipeline import Prepared, design_columns
 from server.methods.redundancy import most_relevant, pearson, spearman, without_the_alike
 from server.methods.screening import Screened, screen
 
-PATIENTS_A_COLUMN = 3
 EXCHANGES = 4
 NAMES = {
     "t": "a t test (F)",
@@ -90,7 +90,7 @@ def most_columns(study: Study, room: Room, splits: Sequence[str], *, alone: bool
         ]
         patients = np.minimum(patients, min(alone_at))
     blocks = study.lines() if study.model.kind == "multinomial" else 1
-    return np.maximum((patients // PATIENTS_A_COLUMN - 1) // blocks, 0)
+    return np.maximum(columns_allowed(patients) // blocks, 0)
 
 
 def select_columns(

@@ -1,7 +1,7 @@
 """The patient flow as a drawing, with exclusions of one to four patients suppressed.
 
-results.json holds a range where subtracting two steps would tell one to four patients (server/small_cells.py); every
-exclusion beside such a box is then a range too.
+results.json holds a range where subtracting two steps would tell one to four patients (server/results/small_cells.py);
+every exclusion beside such a box is then a range too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def describe(steps: Sequence[Step]) -> str:
 
 
 def _limits(shown: int | Mapping[str, int]) -> tuple[int, int]:
-    """A number of the flow, or the range that stands for it (server/small_cells.py)."""
+    """A number of the flow, or the range that stands for it (server/results/small_cells.py)."""
     return (shown, shown) if isinstance(shown, int) else (shown["at_least"], shown["at_most"])
 
 

@@ -58,6 +58,8 @@ _OPTIONAL = {
     "harmonisation": "harmonised",
 }
 """The sections that not every study has, and what the templates call their content."""
+_NAMES = ("Cox", "Child", "Edmondson", "Ishak", "Barcelona", "Milan")
+"""With which persons' and places' names a model or an outcome may begin."""
 
 
 @dataclass(frozen=True)
@@ -204,5 +206,7 @@ def _is_protected(protection: Mapping[str, Any]) -> bool:
 
 
 def _lower_first(label: str) -> str:
-    """A label within a sentence; an abbreviation stays as it is."""
+    """A label within a sentence; an abbreviation stays as it is, and so does a name."""
+    if label.startswith(_NAMES):
+        return label
     return label[:1].lower() + label[1:] if label[1:2].islower() else label

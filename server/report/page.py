@@ -1,5 +1,6 @@
 """One self-contained page from a template of this folder: everything is escaped but our own style."""
 
+from itertools import count
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,6 +22,7 @@ def page(template: str, **content: object) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["number"] = numerals
+    environment.globals["next_figure"] = count(1).__next__  # as a reader meets them: no study has all figures
     environment.filters["breakable"] = _breakable
     # Our own file, and no text from a study: the only thing besides the drawings that is not escaped.
     style = Markup((_HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704

@@ -97,7 +97,8 @@ CODES: Mapping[Code, str] = MappingProxyType(
         Code.NO_FEATURES: "the features that the study computes from images were not extracted there yet",
         Code.BAD_SITE_FILE: "its site.yaml or columns.yaml has a mistake",
         Code.STORE_SEALED: "it could not open its own store or keys",
-        Code.TOO_FEW_PATIENTS: "it has fewer patients than the smallest number allowed",
+        Code.TOO_FEW_PATIENTS: "it has fewer patients than the smallest number allowed, or a weighted sum would have "
+        "rested on fewer",
         Code.SINGLE_HOSPITAL: "it has not approved sums from which its own can be derived",
         Code.COHORT_CHANGED: "its patients changed after the cohort was frozen for this study",
         Code.BAD_PARAMETERS: "the question was outside the bounds that it allows",

@@ -169,7 +169,7 @@ def test_weights_that_rest_on_few_patients_are_refused(hospital: Whereabouts, ch
         arrays={"beta": steep},
         parameters=ONE,
     )
-    assert answer.disclosed.code is Code.BAD_PARAMETERS
+    assert answer.disclosed.code is Code.TOO_FEW_PATIENTS
     assert "its weights rest on" in log_of(hospital)
 
 

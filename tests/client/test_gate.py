@@ -179,4 +179,5 @@ def test_every_refusal_has_a_sentence_and_a_split_is_said_as_people_say_it() -> 
     assert in_words(Code.FEW_IN_ROW_SET, "kfold/1/0") == "refused: too few patients in fold 1 of repeat 2"
     assert "without alder" in in_words(Code.TOO_WIDE, "leave_one_hospital_out/alder")
     assert "hepafed site harmonise" in in_words(Code.TOO_FEW_PATIENTS)
+    assert "a weighted sum rests" in in_words(Code.TOO_FEW_PATIENTS)
     assert in_words(Code.SILENT) == "no_answer"

@@ -112,6 +112,18 @@ def test_a_file_that_is_gone_or_another_is_found_and_nothing_is_sent_instead(
         kept.store.answered(STUDY, leaves.query.question, roster)
 
 
+@pytest.mark.parametrize("damage", ["a key of another length", "a folder"])
+def test_what_somebody_put_in_its_place_is_found_by_the_check_of_the_ledger(damage: str, kept: Kept) -> None:
+    answered(kept, LARGE // 8 + 1)
+    (file,) = kept.own.large_answers.iterdir()
+    if damage == "a folder":
+        file.unlink()
+        file.mkdir()
+    else:
+        kept.tamper("UPDATE ledger_answers SET answer = ?", b"beside short")
+    assert any("edited" in fault for fault in kept.faults())
+
+
 def test_a_new_key_of_the_store_opens_what_lies_beside_it(kept: Kept) -> None:
     leaves, roster = answered(kept, LARGE // 8 + 1)
     assert leaves.query is not None

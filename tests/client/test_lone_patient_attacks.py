@@ -33,7 +33,7 @@ def test_a_beta_that_isolates_a_patient_is_refused(hospital: Whereabouts, chosen
     """One chosen β made a logistic Hessian one patient's row."""
     call_roll(hospital, chosen)
     answer = logistic(hospital, chosen, [-200.0, 180.0, 60.0])
-    refused(hospital, answer, Code.BAD_PARAMETERS, "its weights rest on")
+    refused(hospital, answer, Code.TOO_FEW_PATIENTS, "its weights rest on")
 
 
 def test_edges_round_one_patient_are_refused(hospital: Whereabouts, chosen: Study) -> None:

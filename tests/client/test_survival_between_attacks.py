@@ -132,7 +132,7 @@ def proportional(hospital: Whereabouts, chosen: Study, beta: list[float], **more
 def test_coefficients_that_let_few_patients_carry_every_risk_set_are_refused(timed: Whereabouts) -> None:
     chosen = survival()
     call_roll(timed, chosen)
-    refused(timed, proportional(timed, chosen, [6.0, 0.0]), Code.BAD_PARAMETERS, "its weights rest on")
+    refused(timed, proportional(timed, chosen, [6.0, 0.0]), Code.TOO_FEW_PATIENTS, "its weights rest on")
 
 
 def test_proportional_hazards_are_tested_once(timed: Whereabouts) -> None:

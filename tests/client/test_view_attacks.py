@@ -1,7 +1,6 @@
 """A coordinator that sends crafted views learns nothing: every attack is refused for the reason it works by."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,119 +14,36 @@ from client.view_bytes import MOST_VIEWS, read_views
 from client.view_values import check_power
 from common import wire
 from common.errors import Code, HospitalError
-from common.query import Answer, Query, View
-from common.study import Study
+from common.query import Query, View
+from tests.client.crafted_views import (
+    COLUMNS,
+    IMPUTED,
+    LEVELS,
+    LINEAR,
+    PLAIN,
+    SCALE,
+    F,
+    Steps,
+    asking,
+    chain_of,
+    combat,
+    harmonising,
+    hospital_of,
+    moments,
+    patients_with_gaps,
+    refused,
+)
 from tests.client.test_app import ROSTER, ask, call_roll, log_of
-from tests.hospitals_on_disk import study
-
-F = ("final",)
-FEATURES = ["f0", "f1", "f2"]
-Steps = Sequence[tuple[str, dict[str, Any], dict[str, Any]]]
-Arrays = dict[str, np.ndarray]
 
 
 @pytest.fixture
 def table() -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    rows = pd.DataFrame(
-        {
-            "id": [f"SECRET-{i}" for i in range(40)],
-            "age": rng.integers(40, 80, 40).astype(float),
-            "size": rng.normal(40, 9, 40).round(1),
-            "afp": rng.normal(100, 20, 40),
-            "kernel": rng.choice(["soft", "sharp"], 40),
-            "mvi": rng.permutation(np.arange(40) % 2),
-        }
-    )
-    rows.loc[17, "afp"] = np.nan
-    rows[FEATURES] = rng.normal(5, 1, (40, 3))
-    rows.loc[3, "f2"] = np.nan
-    return rows
+    return patients_with_gaps()
 
 
 @pytest.fixture
 def hospital(tmp_path: Path, table: pd.DataFrame) -> Whereabouts:
-    folder = tmp_path / "north"
-    folder.mkdir()
-    table.drop(columns=FEATURES).to_csv(folder / "patients.csv", index=False)
-    table[["id", *FEATURES]].to_csv(folder / "features.csv", index=False)
-    (folder / "site.yaml").write_text("policy: {unmasked_sums: true}\n")
-    return Whereabouts(folder, tmp_path / "own")
-
-
-def asking(**changes: Any) -> Study:
-    content: dict[str, Any] = {
-        "predictors": {"clinical": ["age", "size", "afp"], "radiomics": "all"},
-        "validation": {"folds": 2, "leave_one_hospital_out": True},
-        "variables": {"kernel": {"type": "category", "levels": ["soft", "sharp"]}},
-        "privacy": {"secure_sum": False},
-    }
-    return study(**(content | changes))
-
-
-def harmonising(**changes: Any) -> Study:
-    return asking(harmonisation={"method": "combat", "preserve": ["age"]} | changes)
-
-
-PLAIN = asking()
-YEO_JOHNSON = harmonising(transform="yeo-johnson")
-SIGNED_LOG = harmonising(transform="signed-log")
-
-
-def chain_of(columns: list[str], steps: Steps) -> list[View]:
-    """A chain for the split `final`; arrays are given without the axis of splits."""
-    views = [View("columns", parameters={"columns": columns})]
-    for step, parameters, arrays in steps:
-        rows = {name: np.asarray(array, dtype=float)[None] for name, array in arrays.items()}
-        views.append(View(step, views[-1].hash, F, parameters, rows))
-    return views
-
-
-def moments(hospital: Whereabouts, chosen: Study, views: Sequence[View], width: int, **query: Any) -> Answer:
-    assert call_roll(hospital, chosen).disclosed.code is None
-    asked = {"splits": F, "arrays": {"centre": np.zeros((1, width))}} | query
-    return ask(hospital, chosen, "moments", tuple(views), view=views[-1].hash, **asked)
-
-
-def refused(hospital: Whereabouts, answer: Answer, why: str) -> None:
-    assert answer.disclosed.code is Code.BAD_PARAMETERS
-    assert not answer.sums
-    assert why in log_of(hospital).strip().splitlines()[-1]
-
-
-def combat(**changes: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """What an honest coordinator sends for three features and the preserved covariate age (column 0)."""
-    parameters: dict[str, Any] = {
-        "covariates": [0],
-        "smooth": {},
-        "features": [1, 2, 3],
-        "groups": [0, 0, 0],
-        "reference": [""],
-        "settings": {"empirical_bayes": True, "parametric": True, "mean_only": False},
-    }
-    arrays: dict[str, Any] = {
-        "coefficients": np.zeros((1, 3)),
-        "grand_mean": np.full(3, 5.0),
-        "variance": np.ones(3),
-        "constant": np.zeros(3),
-        "patients": np.full(3, 200.0),
-    }
-    step = changes.pop("step", "combat")
-    for name, value in changes.items():
-        (parameters if name in (*parameters, "variable") else arrays)[name] = value
-    return step, parameters, arrays
-
-
-COLUMNS = ["age", *FEATURES]
-IMPUTED = ("impute", {}, {"fill": [60.0, 5.0, 5.0, 5.0]})
-LEVELS = {
-    "variable": "kernel",
-    "level_patients": np.full(2, 50.0),
-    "gamma": np.zeros((2, 3)),
-    "delta": np.ones((2, 3)),
-}
-SCALE = ("scale", {}, {"centre": [60.0, 40.0], "spread": [10.0, 9.0]})
-LINEAR = ("linear", {}, {"beta": [[0.0, 1.0, 1.0]]})
+    return hospital_of(tmp_path, table)
 
 
 def test_honest_chains_are_answered(hospital: Whereabouts) -> None:
@@ -187,102 +103,6 @@ def test_a_crafted_chain_is_refused(hospital: Whereabouts, steps: Steps, why: st
 )
 def test_only_the_studys_columns_once_each(hospital: Whereabouts, columns: list[Any], why: str) -> None:
     refused(hospital, moments(hospital, PLAIN, chain_of(columns, []), len(columns)), why)
-
-
-@pytest.mark.parametrize(
-    ("chosen", "change", "why"),
-    [
-        (harmonising(), {"covariates": []}, ""),
-        (harmonising(), {"covariates": [0, 1]}, "those that the study preserves"),
-        (harmonising(), {"smooth": {"0": {"knots": [40.0, 80.0], "penalty": 1.0}}}, "not the study's"),
-        (harmonising(), {"settings": {"a": 1}}, "settings are not the study's"),
-        (harmonising(), {"reference": ["north"]}, "reference is not the study's"),
-        (harmonising(), {"features": [0, 1, 2]}, "features only"),
-        (harmonising(), {"features": [1, 1, 2]}, "each once"),
-        (harmonising(), {"groups": [0, 0, 0.5]}, "whole numbers"),
-        (harmonising(), {"variance": np.array([1.0, 0.0, 1.0])}, "above 0"),
-        (harmonising(), {"variance": np.array([1.0, -1.0, 1.0])}, "above 0"),
-        (harmonising(), {"constant": np.array([0.5, 0.0, 1.0])}, "constant is 0 or 1"),
-        (harmonising(), {"grand_mean": np.full(3, 1e14)}, "out of all proportion"),
-        (harmonising(), {"coefficients": np.full((1, 3), 1e13)}, "out of all proportion"),
-        (harmonising(), {"step": "levels", **LEVELS}, "harmonisation of this study is combat"),
-        (harmonising(method="covbat"), {}, "harmonisation of this study is covbat"),
-        (harmonising(batch=["kernel"]), {"step": "levels", **LEVELS, "variable": "mvi"}, "expected the variables"),
-        (harmonising(batch=["kernel"]), {"step": "levels", **LEVELS, "delta": np.full((2, 3), 1e-9)}, "factors"),
-        (harmonising(batch=["kernel"]), {"step": "levels", **LEVELS, "gamma": np.full((2, 3), 1e9)}, "shifts"),
-    ],
-)
-def test_harmonisation_is_the_studys(
-    hospital: Whereabouts, chosen: Study, change: dict[str, Any], why: str
-) -> None:
-    if not why:  # a rare covariate may be left out
-        change, why = change | {"covariates": [0, 0]}, "each once"
-    refused(hospital, moments(hospital, chosen, chain_of(COLUMNS, [IMPUTED, combat(**change)]), 4), why)
-
-
-def transform(
-    kind: str, location: float, scale: float, power: float
-) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    arrays = {"location": np.full(3, location), "scale": np.full(3, scale), "powers": np.full(3, power)}
-    return "transform", {"kind": kind, "features": [1, 2, 3]}, arrays
-
-
-@pytest.mark.parametrize(
-    ("chosen", "step", "why"),
-    [
-        (YEO_JOHNSON, transform("yeo-johnson", 5.0, 1.0, 300.0), "between 0 and 2"),
-        (YEO_JOHNSON, transform("yeo-johnson", 6.0, 1e-3, 1.0), "far below this hospital's distance"),
-        (YEO_JOHNSON, transform("yeo-johnson", 1e12, 1e12, 1.0), "out of all proportion"),
-        (YEO_JOHNSON, transform("yeo-johnson", 5.0, 0.0, 1.0), "above 0"),
-        (YEO_JOHNSON, transform("signed-log", 0.0, 1.0, 1.0), "kind is not the study's"),
-        (SIGNED_LOG, transform("signed-log", 0.0, 1e-12, 1.0), "far below this hospital's values"),
-        (SIGNED_LOG, transform("signed-log", 0.0, 3.0, 1.0), "a power of ten"),
-        (SIGNED_LOG, transform("signed-log", 5.0, 1.0, 1.0), "no location"),
-    ],
-)
-def test_no_transform_is_a_step_function(hospital: Whereabouts, chosen: Study, step: Any, why: str) -> None:
-    refused(hospital, moments(hospital, chosen, chain_of(COLUMNS, [IMPUTED, step]), 4), why)
-
-
-def test_honest_transforms_are_answered(hospital: Whereabouts) -> None:
-    for chosen, step in (
-        (YEO_JOHNSON, transform("yeo-johnson", 5.0, 1.0, 1.2)),
-        (harmonising(transform="yeo-johnson", preserve=["size"]), transform("yeo-johnson", 500.0, 450.0, 0.0)),
-        (SIGNED_LOG, transform("signed-log", 0.0, 10.0, 1.0)),
-    ):
-        assert moments(hospital, chosen, chain_of(COLUMNS, [IMPUTED, step]), 4).sums
-
-
-@pytest.mark.parametrize(
-    ("scale", "location", "grid", "why"),
-    [
-        (1e-300, 5.0, 1.0, "far below this hospital's distance"),
-        (1e-3, 5.0, 1.0, "far below this hospital's distance"),
-        (1.0, 5.0, 5.0, "allowed are"),
-    ],
-)
-def test_the_powers_question_is_no_step_function(
-    hospital: Whereabouts, scale: float, location: float, grid: float, why: str
-) -> None:
-    call_roll(hospital, YEO_JOHNSON)
-    views = chain_of(COLUMNS, [IMPUTED])
-    arrays = {
-        "grid": np.full((1, 1, 1), grid),
-        "location": np.full((1, 1), location),
-        "scale": np.full((1, 1), scale),
-    }
-    asked: dict[str, Any] = {"view": views[-1].hash, "splits": F, "parameters": {"features": [1]}}
-    assert ask(
-        hospital,
-        YEO_JOHNSON,
-        "yeo_johnson",
-        tuple(views),
-        **asked,
-        arrays=arrays | {"scale": np.ones((1, 1)), "grid": np.ones((1, 1, 1))},
-    ).sums
-    answer = ask(hospital, YEO_JOHNSON, "yeo_johnson", tuple(views), **asked, arrays=arrays)
-    assert answer.disclosed.code is Code.BAD_PARAMETERS
-    assert why in log_of(hospital)
 
 
 def test_coefficients_do_not_read_the_patient_with_the_one_gap(hospital: Whereabouts, table: pd.DataFrame) -> None:

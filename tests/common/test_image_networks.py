@@ -12,15 +12,13 @@ torch = pytest.importorskip("torch")
 from common.networks.augmentation import Augmented  # noqa: E402
 from common.networks.fusion import Fusion  # noqa: E402
 from common.networks.grad_cam import grad_cam  # noqa: E402
-from common.networks.image_build import build_image_network  # noqa: E402
 from common.networks.image_settings import ImageSettings  # noqa: E402
 from common.networks.inputs import Inputs  # noqa: E402
 from common.networks.integrated_gradients import integrated_gradients  # noqa: E402
-from common.networks.local_training import LocalTraining, lines_of, train_locally  # noqa: E402
 from common.networks.mil25d import Encoder25D  # noqa: E402
-from common.networks.shapes import Shapes  # noqa: E402
 from common.patches import Augmentation  # noqa: E402
-from tests.planted_patches import PARTS, Planted, planted, shapes_of  # noqa: E402
+from tests.planted_patches import PARTS, Planted, planted, rows_of, shapes_of  # noqa: E402
+from tests.trained_alone import LocalTraining, build_image_network, lines_of, train_locally  # noqa: E402
 
 SMALL = ImageSettings(channels=[8, 8])
 TRAINING = LocalTraining(epochs=8, batch_size=8, learning_rate=4e-3)
@@ -45,7 +43,7 @@ def patients() -> tuple[Planted, Planted]:
 @lru_cache
 def trained(architecture: str) -> Fusion:
     training, _ = patients()
-    network = build_image_network(architecture, SMALL, shapes_of(training), seed=0)  # type: ignore[arg-type]
+    network = build_image_network(architecture, SMALL, shapes_of(training), seed=0)
     losses = train_locally(network, training.inputs, training.outcome, cross_entropy, TRAINING)
     assert losses[-1] < losses[0] - 0.05
     return network
@@ -103,13 +101,13 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generator_al
     for start in (5, 9):
         torch.manual_seed(start)
         before = torch.get_rng_state()
-        network = build_image_network(architecture, settings, shapes, seed=3)  # type: ignore[arg-type]
+        network = build_image_network(architecture, settings, shapes, seed=3)
         augment = Augmented(Augmentation(), phases=1)
         train_locally(network, inputs, few.outcome, cross_entropy, LocalTraining(epochs=1, seed=2), augment)
         assert torch.equal(torch.get_rng_state(), before)
         weights.append(torch.cat([p.detach().ravel() for p in network.parameters()]))
     assert torch.equal(weights[0], weights[1])
-    other = build_image_network(architecture, settings, shapes, seed=4)  # type: ignore[arg-type]
+    other = build_image_network(architecture, settings, shapes, seed=4)
     assert not torch.equal(weights[0], torch.cat([p.detach().ravel() for p in other.parameters()]))
 
 
@@ -117,8 +115,8 @@ def test_no_patient_sees_another_in_the_batch() -> None:
     _, held_out = patients()
     for architecture in IMAGE_ALONE:
         network = trained(architecture)
-        together = lines_of(network, held_out.inputs.rows(torch.arange(6)))
-        alone = torch.cat([lines_of(network, held_out.inputs.rows(torch.tensor([k]))) for k in range(6)])
+        together = lines_of(network, rows_of(held_out.inputs, torch.arange(6)))
+        alone = torch.cat([lines_of(network, rows_of(held_out.inputs, torch.tensor([k]))) for k in range(6)])
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -129,7 +127,7 @@ def with_table(inputs: Inputs) -> Inputs:
 def fusion() -> tuple[Fusion, Inputs]:
     _, held_out = patients()
     network = build_image_network("fusion", SMALL, shapes_of(held_out, table=True), seed=0)
-    return network, with_table(held_out.inputs.rows(torch.arange(8)))
+    return network, with_table(rows_of(held_out.inputs, torch.arange(8)))
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
@@ -196,7 +194,3 @@ def test_turns_are_rigid_where_the_patch_is_no_cube() -> None:
     turned = Augmented(Augmentation(flips=False, rotation_degrees=40, shift_voxels=0, brightness=0, contrast=0), 1)
     for seed in range(4):
         assert float(turned(image, seed)[0, 0].sum()) == pytest.approx(6**3, rel=0.08)
-
-
-def test_shapes_say_what_may_be_missing() -> None:
-    assert Shapes((8, 8, 8), 1, 2, PARTS).modalities == ("image", "clinical", "radiomics")

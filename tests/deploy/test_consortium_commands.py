@@ -111,6 +111,22 @@ def test_a_run_before_anybody_has_joined_is_not_begun(
     assert not list((consortium / "runs").iterdir())
 
 
+def test_an_invitation_does_not_replace_a_file_unasked(consortium: Path, tmp_path: Path) -> None:
+    path = tmp_path / "aspen.invitation"
+    said("coordinator", "invite", "aspen", consortium, "--out", path)
+    first = path.read_text()
+    refused = hepafed("coordinator", "invite", "birch", consortium, "--out", path)
+    assert refused.exit_code == 1
+    assert f"{path} is there already; name another file with --out, or add --overwrite" in refused.output
+    assert path.read_text() == first
+    assert "birch" not in hepafed("coordinator", "list", consortium).output
+    again = hepafed("coordinator", "invite", "aspen", consortium, "--out", path)
+    assert again.exit_code == 1  # nor does it withdraw the invitation that the file holds
+    said("coordinator", "invite", "birch", consortium, "--out", path, "--overwrite")
+    assert path.read_text() != first
+    said("coordinator", "invite", "aspen", consortium, "--out", tmp_path / "another.invitation")
+
+
 def test_an_invitation_for_another_hospital_changes_nothing(
     consortium: Path, hospital: Path, tmp_path: Path
 ) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from client import queries
 from client.approval import approve, approved_now
-from client.leaving import COPIES, leave
+from client.leaving import leave
 from client.networks.own_state import StateInMemory
+from client.own_copies import COPIES, NOTES
 from client.rows import Rows
 from client.site import Site, SiteFile, open_site
 from client.store import Store
@@ -23,7 +24,7 @@ from tests.server.network_tables import trained
 from tests.server.test_image_networks import imaged
 
 NO_COPIES = frozenset(
-    {"store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "store.key", "hospital.log", "identity.key"}
+    {"store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "store.key", "hospital.log", "identity.key", NOTES}
 )
 """What a simulated hospital's own folder also holds."""
 
@@ -55,7 +56,7 @@ def left_by_a_network_on_images(own_folder: Path) -> set[str]:
     kind, parameters = queries.read(rows)
     assert not kind.answer(rows, parameters).sums
     assert {path.stem for path in (own_folder / "attention").iterdir()} <= set(members.cohort.ids)
-    return {path.name for path in own_folder.iterdir()}
+    return {path.name for path in own_folder.iterdir()} - NO_COPIES
 
 
 @pytest.mark.slow
@@ -96,6 +97,6 @@ def test_a_folder_of_pictures_goes_with_what_is_in_it(tmp_path: Path) -> None:
             (path / "A.png").write_bytes(b"a picture")
     (site.own_folder / "notes.txt").write_text("not of a study", encoding="utf-8")
     left = leave(site, chosen.study)
-    assert [Path(path).name for path in left.deleted] == list(COPIES)
+    assert {path.relative_to(site.own_folder).parts[0] for path in left.copies.go} == set(COPIES)
     assert not [name for name in COPIES if (site.own_folder / name).exists()]
     assert (site.own_folder / "notes.txt").exists()

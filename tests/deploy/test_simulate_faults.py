@@ -85,9 +85,9 @@ def test_a_reference_that_takes_no_part_is_named(sites: Path, tmp_path: Path) ->
 
 def test_the_one_hospital_that_differs_is_named_and_not_the_others(sites: Path, tmp_path: Path) -> None:
     odd = sorted(find_hospitals(sites))[2]
-    edit(sites / odd / "features.csv", lambda table: table.assign(tumour_original_glcm_Extra=1.0))
+    edit(sites / odd / "features.csv", lambda table: table.assign(ring5mm_original_glcm_Extra=1.0))
     with pytest.raises(
-        StudyStopped, match=f"{odd} has tumour_original_glcm_Extra, which most have not"
+        StudyStopped, match=f"{odd} has ring5mm_original_glcm_Extra, which most have not"
     ) as stopped:
         run(sites, tmp_path / "out")
     assert "lacks" not in str(stopped.value)

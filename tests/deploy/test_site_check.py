@@ -1,11 +1,8 @@
 """`hepafed site check`, as a hospital types it: every finding with its cure, nothing changed, nobody stops the rest."""
 
-import csv
-import html
 import io
 import os
 import re
-import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,62 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from rich.console import Console
 
 from client.cohort import site_check
-from client.cohort.plausible_ranges import is_usual_outcome, plausible
 from client.site import open_site
 from deploy.check_words import print_check
 from tests.client import spoilt_images as spoilt
-from tests.client.images_on_disk import ball, ct_voxels, liver, write, write_patient
+from tests.client.images_on_disk import ball, ct_voxels, write, write_patient
 from tests.client.test_images_faults import FAULTS
-from tests.command import Result, hepafed
-
-HEALTHY = {"age": "61", "afp": "12.5", "albumin": "41", "platelets": "160", "tumour_size_mm": "35", "mvi": "1"}
-FEATURES: dict[str, Any] = {
-    "phases": {"portal": {"modality": "CT", "bin_width": 5}},
-    "regions": ["tumour", "ring"],
-    "ring_mm": [3, 5],
-    "ring_rules": {"clip_to_liver": False},
-}
-ASKED: dict[str, Any] = {
-    "study": "rings",
-    "outcome": {"kind": "binary", "column": "mvi"},
-    "predictors": {"clinical": ["age", "albumin"], "radiomics": "all"},
-    "variables": {"age": {"type": "integer", "unit": "years", "range": [18, 90]}, "albumin": {"unit": "g/L"}},
-    "features": FEATURES,
-}
-
-
-def check(folder: Path, *arguments: object) -> Result:
-    return hepafed("site", "check", folder, *arguments)
-
-
-def write_table(folder: Path, rows: dict[str, dict[str, str]], name: str = "patients.csv") -> None:
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    with (folder / name).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["id", *columns])
-        table.writerows([patient.split("/")[0], *(row[c] for c in columns)] for patient, row in rows.items())
-
-
-def hospital(folder: Path, patients: int = 3, **changed: dict[str, str]) -> Path:
-    """Healthy patients P0, P1, … with one CT each; `changed` replaces cells of single patients."""
-    for seed in range(patients):
-        write_patient(folder / "images" / f"P{seed}", seed)
-    write_table(folder, {f"P{seed}": HEALTHY | changed.get(f"P{seed}", {}) for seed in range(patients)})
-    return folder
-
-
-def study_file(folder: Path, **changes: Any) -> Path:
-    path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(ASKED | changes), encoding="utf-8")
-    return path
-
-
-def about(result: Result, patient: str) -> list[str]:
-    return [line for line in result.output.splitlines() if f"patient {patient}" in line]
+from tests.command import hepafed
+from tests.deploy.checked_hospital import ASKED, FEATURES, HEALTHY, about, check, hospital, study_file, write_table
 
 
 def test_every_known_fault_is_named_in_one_call_and_the_healthy_are_left_alone(tmp_path: Path) -> None:
@@ -299,60 +250,14 @@ def test_one_patient_that_breaks_the_check_does_not_stop_the_others(
     assert "3 patients checked: 1 stopped, 0 to look at, 2 with nothing found" in found.output
 
 
-def test_the_page_shows_a_picture_a_patient_and_phase_and_is_private(tmp_path: Path) -> None:
-    folder = hospital(tmp_path / "north", P1={"age": "190"})
-    write(folder / "images" / "P0" / "arterial.nii.gz", ct_voxels(8, ball((5, 14, 16))))
-    write(folder / "images" / "P0" / "liver.nii.gz", liver())
-    (folder / "images" / "P2" / "tumour.nii.gz").unlink()
-    page = tmp_path / "check.html"
-    found = check(folder, "--html", page)
-    assert found.exit_code == 1
-    assert stat.S_IMODE(page.stat().st_mode) == 0o600
-    text = page.read_text(encoding="utf-8")
-    assert "This page shows patients: it stays in the hospital" in text
-    assert text.count('src="data:image/png;base64,') == text.count("<img ") == 4
-    assert text.count('loading="lazy"') == 4
-    assert not re.search(r"<script|https?://|@import|url\(", text)
-    described = re.findall(r'alt="([^"]*)"', text)
-    assert "CT, arterial: tumour in red, ring of 5 mm in yellow, liver in blue" in described
-    assert "CT, portal: no tumour" in described
-    assert not any(re.search(r"P\d", words) for words in described)
-    assert text.count('<th scope="rowgroup"') == 3
-    assert text.count('<th scope="col">') == 2 * 6
-    assert "190 years lies outside what is plausible" in html.unescape(text)
-    assert text.index("Stopped: 1 patient") < text.index("To look at: 2 patients")
-    assert 300 * len(text) / 4 < 40e6  # a page of 300 pictures can be opened
-
-
-def test_a_page_is_not_replaced_unasked_and_escapes_what_files_say(tmp_path: Path) -> None:
-    folder = hospital(tmp_path / "north")
-    (folder / "images" / "P1" / "<script>.nii.gz").write_bytes(b"")
-    page = tmp_path / "check.html"
-    page.write_text("mine")
-    refused = check(folder, "--html", page)
-    assert refused.exit_code == 2
-    assert "add --overwrite to replace it" in refused.output
-    assert page.read_text() == "mine"
-    check(folder, "--html", page, "--overwrite")
-    assert "<script" not in page.read_text(encoding="utf-8")
-
-
-def test_the_widest_ring_of_the_study_is_drawn(tmp_path: Path) -> None:
-    folder = hospital(tmp_path / "north", 1)
-    page = tmp_path / "check.html"
-    asked = study_file(tmp_path, features=FEATURES | {"ring_mm": [3, 8]})
-    check(folder, "--html", page, "--study", asked)
-    assert "ring of 8 mm in yellow" in page.read_text(encoding="utf-8")
-
-
 def test_a_call_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     folder = hospital(tmp_path / "north", 1)
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "site.yaml").write_text("nme: north\n")
+    (tmp_path / "broken" / "site.yaml").write_text("nme: {\n")
     (tmp_path / "study.yaml").write_text("study: x\n")
     for arguments, words in (
         ((tmp_path / "nowhere",), "there is no such folder"),
-        ((tmp_path / "broken",), "did you mean 'name'"),
+        ((tmp_path / "broken",), "site.yaml, line 2"),
         ((folder, "--study", tmp_path / "study.yaml"), "outcome"),
         ((folder, "--study", tmp_path / "no.yaml"), "no.yaml"),
         ((folder, "--html", tmp_path / "no" / "page.html"), "make it first"),
@@ -386,30 +291,3 @@ def test_help_says_the_exit_codes_and_has_an_example() -> None:
     said = " ".join(hepafed("site", "check", "--help").output.split())
     assert "0 when nothing stops, 1 when something stops, 2 when the call cannot be used" in said
     assert "hepafed site check HOSPITAL" in said
-
-
-@pytest.mark.parametrize(
-    ("column", "unit", "low", "high"),
-    [
-        ("Age", "years", 15, 105),
-        ("tumour_size_cm", "cm", 0.1, 30),
-        ("Tumor diameter (mm)", "mm", 1, 300),
-        ("Albumin (g/dL)", "g/dL", 1, 7),
-        ("TBIL", "umol/L", 1, 1000),
-        ("total bilirubin [mg/dL]", "mg/dL", 1 / 17.104, 1000 / 17.104),
-        ("血小板", "10^9/L", 3, 1500),
-        ("os_months", "months", 0, 20000 / 30.4375),
-    ],
-)
-def test_usual_columns_are_known_by_name_and_unit(column: str, unit: str, low: float, high: float) -> None:
-    variable = plausible(column)
-    assert variable is not None
-    assert variable.unit == unit
-    assert variable.range == pytest.approx((low, high))
-
-
-def test_other_columns_and_unknown_units_are_not_judged() -> None:
-    assert plausible("imaging_age_group") is None
-    assert plausible("albumin (stones)") is None
-    assert not any(map(is_usual_outcome, ("age", "recurrence_site", "survivor")))
-    assert all(map(is_usual_outcome, ("MVI", "os_days", "Early recurrence")))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from common.dimension import columns_allowed
 from harmonization.agreement import concordance, pair_sums
 from harmonization.biology import covariate_t, kept
 from harmonization.hospital_classifier import (
@@ -200,5 +201,5 @@ def test_planted_hospitals_stand_out_of_the_null_and_absent_ones_do_not() -> Non
 
 def test_the_classifier_takes_no_more_columns_than_patients_allow() -> None:
     f = np.arange(100.0)
-    assert len(strongest(f, 60)) == 19
-    assert strongest(f, 1000, at_most=3).tolist() == [97, 98, 99]
+    assert len(strongest(f, columns_allowed(60))) == 19
+    assert strongest(f, columns_allowed(1000), at_most=3).tolist() == [97, 98, 99]

@@ -232,11 +232,11 @@ def test_models_side_by_side_see_their_own_columns() -> None:
 
 
 def test_three_hospitals_at_least_train_and_the_study_draws_them() -> None:
-    settings = Network(participation=0.2)
-    drawn = [participants(7, settings, "edcba", number) for number in range(1, 30)]
+    chosen = study(model={"kind": "network"}, network={"participation": 0.2})
+    drawn = [participants(chosen, "ihgfedcba", number) for number in range(1, 30)]
     assert {len(names) for names in drawn} == {3}
-    assert len(set(drawn)) > 3
-    assert drawn == [participants(7, settings, "abcde", number) for number in range(1, 30)]
+    assert len(set(drawn)) == 3
+    assert drawn == [participants(chosen, "abcdefghi", number) for number in range(1, 30)]
 
 
 def test_batches_are_epochs_and_rates_follow_their_schedule() -> None:

@@ -13,7 +13,7 @@ from server.progress import Silence
 from server.report.differences import hospital_effects
 from server.report.remarks import remarks
 from tests.hospitals_on_disk import study, write_hospitals
-from tests.server.test_report import made_up, page
+from tests.server.made_up_results import made_up, page
 
 EFFECT = "the overall AUC is a hospital effect"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from server.report.html import render
-from tests.server.test_report import HOSTILE, made_up, page
+from tests.server.made_up_results import HOSTILE, made_up, page
 
 
 def side(share: float, auc: float, t: float) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def side(share: float, auc: float, t: float) -> dict[str, Any]:
 
 
 def judged(features: int = 3) -> dict[str, Any]:
-    """What server/evaluation/harmonisation_results.py would write."""
+    """What server/results/harmonisation.py would write."""
     results = made_up()
     one = {
         "location": [0.3, 0.01],
@@ -50,7 +50,7 @@ def test_the_section_holds_the_advice_the_picture_and_what_to_hold_figures_again
     read = page(judged())
     for said in (
         "Harmonisation helped: hospitals differ less.",
-        "Figure 6.",
+        "Figure 6.",  # after flow, ROC, calibration, hospitals and coefficients
         "Biology kept: 98 %",
         "AUC; up to 0.54 by chance, 0.61 from the preserved covariates alone",
         "Lin's concordance, 45 patients",
@@ -77,7 +77,7 @@ def test_why_it_was_not_judged_is_said() -> None:
     not_judged = {"advice": {"verdict": "not judged", "sentence": "Not judged: no folds."}}
     html = render(made_up() | {"harmonisation": not_judged})
     assert "Not judged: no folds." in html
-    assert "Figure 6" not in html
+    assert "harmonisation-plot" not in html
 
 
 def test_names_are_escaped() -> None:

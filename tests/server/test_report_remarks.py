@@ -6,7 +6,7 @@ import pytest
 
 from common.splits import APPARENT, LEAVE_ONE_HOSPITAL_OUT
 from server.report.remarks import remarks
-from tests.server.test_report import made_up, page
+from tests.server.made_up_results import made_up, page
 
 
 def noted(results: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
 from tests.hospitals_on_disk import study as asked_of
 from tests.hospitals_on_disk import write_hospitals
-from tests.server.test_report import page
+from tests.server.made_up_results import page
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
 ONLY_IN_BAD_TIMES = (

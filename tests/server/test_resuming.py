@@ -138,7 +138,7 @@ def test_too_few_hospitals_to_leave_one_out_are_not_blamed_on_one_that_has_appro
         hospital, code = next(refusals)
         raise HospitalLost(hospital, code, "moments")
 
-    monkeypatch.setattr(study_run, "_conduct", refused)
+    monkeypatch.setattr(study_run, "conduct", refused)
     monkeypatch.setattr(study_run, "FlowerFederation", lambda *_: None)
     present, nobody = called(NAMES, None), cast(Hospitals, None)
     with pytest.raises(StudyStopped, match=said):

@@ -1,9 +1,7 @@
 """Features are chosen inside every training set, as the pooled rows would choose them."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,93 +15,15 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from statsmodels.duration.hazard_regression import PHReg
 
-from client.app import build
-from client.folds import Folds
-from client.gate_rules.questions import questions_of
-from common.errors import HospitalLost
-from common.room import Room
-from common.study import Study
-from deploy.simulation.grid import OneProcessGrid
-from deploy.simulation.simulate import Simulation, find_hospitals, hospitals_app, simulate
-from server.checkpoint import Checkpoint
-from server.evaluation.selection_results import selection_of
-from server.federation import FlowerFederation
-from server.hospitals import Hospitals
-from server.methods.pipeline import Prepared, prepare
+from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.methods.redundancy import most_relevant, pearson, spearman, without_the_alike
 from server.methods.screening import screen
-from server.methods.selection import Selected, most_columns, select_columns
+from server.methods.selection import most_columns, select_columns
 from server.progress import Silence
-from server.roll_call import roll_call
-from tests.approved import approve_everywhere
 from tests.hospitals_on_disk import breast_cancer, write_hospitals
 from tests.hospitals_on_disk import study as asked_of
-from tests.server.test_report import made_up, page
-
-SIZES = {"alder": 22, "birch": 28, "cedar": 31, "dogwood": 39}
-
-
-@dataclass
-class Conversation:
-    """A prepared study over hospital folders, the pooled table beside it."""
-
-    study: Study
-    table: pd.DataFrame
-    federation: FlowerFederation
-    prepared: Prepared
-    room: Room
-
-    def training(self, split: str) -> pd.DataFrame:
-        """The features that a split trains on, of all hospitals, standardised."""
-        rows = self.rows(split)[list(self.prepared.columns)]
-        return (rows - rows.mean()) / rows.std(ddof=0)
-
-    def outcome(self, split: str) -> np.ndarray:
-        return self.rows(split)["mvi"].to_numpy()
-
-    def rows(self, split: str) -> pd.DataFrame:
-        """The patients that a split trains on."""
-        kept = []
-        for name, own in self.table.sort_values("id").groupby("hospital"):
-            dealt = Folds(
-                own["mvi"].to_numpy(float), self.study.validation.folds, self.study.seed, str(name), "", 0
-            )
-            if split.startswith("leave_one_hospital_out/"):
-                chosen = np.full(len(own), not split.endswith(f"/{name}"))
-            else:
-                chosen = dealt.training(split)
-            kept.append(own[chosen])
-        return pd.concat(kept)
-
-    def selected(self, **selection: Any) -> Selected:
-        """What the study would choose with other settings."""
-        content = self.study.model_dump(mode="json", exclude_unset=True) | {"selection": selection}
-        other = Study.from_content(content, "test study")
-        return select_columns(self.federation, other, self.prepared, self.room, len(self.prepared.columns))
-
-
-def converse(
-    folder: Path, table: pd.DataFrame, study: Study, *, outcome: tuple[str, ...] = ("mvi",), approved: bool = False
-) -> Conversation:
-    features = [c for c in table.columns if c not in ("id", "hospital", *outcome)]
-    sites = write_hospitals(folder / "sites", table, [*outcome], features)
-    found = find_hospitals(sites)
-    if approved:
-        for name in found:
-            (sites / name / "site.yaml").write_text("policy: {single_hospital_sums: true}\n")
-        there, names = approve_everywhere(study, found), list(found)
-        app = build(lambda context: there[names[int(context.node_config["partition-id"])]])
-    else:
-        app = hospitals_app(Simulation(study, found, folder / "out"))
-    grid = OneProcessGrid(app, list(found))
-    hospitals = Hospitals(grid, 60, Silence())
-    present = roll_call(hospitals, study, None)
-    (folder / "out").mkdir(exist_ok=True)
-    federation = FlowerFederation(
-        hospitals, study, present.roster, Checkpoint(folder / "out" / "kept.sqlite"), Silence()
-    )
-    prepared = prepare(federation, study, present.features)
-    return Conversation(study, table, federation, prepared, Room.of(present.disclosed))
+from tests.server.selecting import SIZES, Conversation, converse
+from tests.server.test_selection_in_studies import FOLDS, noise
 
 
 @pytest.fixture(scope="module")
@@ -300,132 +220,3 @@ def test_where_hospitals_are_left_out_the_smallest_one_says_how_many_columns_a_p
     selected = cancer.selected()
     assert selected.allowed.max() == smallest // 3 - 1
     assert (selected.active.sum(axis=1) == np.minimum(30, selected.allowed)).all()
-
-
-def noise(change_held_out_of: str | None = None) -> pd.DataFrame:
-    """120 patients of four hospitals, 500 features that know nothing of the outcome."""
-    rng = np.random.default_rng(11)
-    table = pd.DataFrame(rng.normal(size=(120, 500)), columns=[f"f{j:03d}" for j in range(500)])
-    table.insert(0, "id", [f"P{i:03d}" for i in range(120)])
-    table["hospital"] = np.repeat([*SIZES], [*SIZES.values()])
-    table["mvi"] = rng.integers(0, 2, 120)
-    if change_held_out_of:
-        study = asked_of(validation=FOLDS)
-        for name, own in table.groupby("hospital"):
-            dealt = Folds(own["mvi"].to_numpy(float), 5, study.seed, str(name), "", 0)
-            away = own.index[dealt.held_out(change_held_out_of)]
-            table.loc[away, "f000":"f499"] += 7 * table.loc[away, ["mvi"]].to_numpy()
-    return table
-
-
-FOLDS = {"folds": 5, "leave_one_hospital_out": False}
-
-
-def test_with_more_features_than_patients_screening_comes_first_by_itself_and_sees_no_held_out_patient(
-    tmp_path: Path,
-) -> None:
-    study = asked_of(validation=FOLDS, privacy={"secure_sum": False})
-    found, told = [], []
-    for place, held_out in (("as-is", None), ("changed", "kfold/0/2")):
-        talk = converse(tmp_path / place, noise(held_out), study)
-        selected = select_columns(talk.federation, study, talk.prepared, talk.room, 500)
-        found.append(selected)
-        told.append(talk)
-    asis, changed = found
-    np.testing.assert_array_equal(asis.allowed, most_columns(study, told[0].room, told[0].federation.splits))
-    assert asis.allowed[0] == 120 // 3 - 1
-    assert [step.left.tolist() for step in asis.steps if step.name == "screening"] == [asis.allowed.tolist()]
-    assert "500 image features are more than the patients allow" in asis.notes[0]
-    # What fold 2 holds out is changed beyond recognition: its own choice stays, everybody else's follows the change.
-    fold = told[0].federation.splits.index("kfold/0/2")
-    np.testing.assert_array_equal(asis.active[fold], changed.active[fold])
-    others = [k for k in range(len(asis.active)) if k != fold]
-    assert all((asis.active[k] != changed.active[k]).sum() > asis.allowed[k] for k in others)
-    # And folds choose for themselves: on noise, hardly any feature is chosen by all.
-    times = asis.active[1:].sum(axis=0)
-    assert (times == 5).sum() < asis.allowed[fold] / 2
-    assert (times > 0).sum() > 1.5 * asis.allowed[fold]
-
-
-def test_gates_of_real_hospitals_let_these_questions_through_and_the_report_says_what_was_chosen(
-    tmp_path: Path,
-) -> None:
-    table = breast_cancer()
-    table["hospital"] = np.resize(np.array([*SIZES]), len(table))
-    study = asked_of(
-        selection={"screening": "mann-whitney", "keep": 20, "redundancy": 0.9, "mrmr": 4},
-        validation={"folds": 2, "leave_one_hospital_out": True},
-    )
-    talk = converse(tmp_path, table, study, approved=True)
-    selected = select_columns(talk.federation, study, talk.prepared, talk.room, 30)
-    asked = [exchange.query for exchange in talk.federation.record]
-    every = ["class_sums", "class_histograms", "rank_histograms", "rank_products", "feature_products"]
-    assert asked[-5:] == every
-    assert set(every) <= set(questions_of(study))
-    said = selection_of(study, selected, talk.federation.splits, np.ones((7, 1, 31)))
-    assert said is not None
-    assert [step["step"] for step in said["steps"]] == ["measured", "varying", "screening", "redundancy", "mrmr"]
-    assert set(said["steps"][2]["left"].values()) == {20}
-    assert set(said["steps"][4]["left"].values()) == {4}
-    assert len(said["final"]) == 4
-    assert said["training_sets"] == 2 + 4
-    for name, times in said["chosen"].items():
-        assert times == selected.active[1:, selected.columns.index(name)].sum()
-    assert 0 < said["certificates"]["auc"] < 0.05
-
-
-def test_the_report_says_what_every_step_left_and_how_often_each_feature_was_chosen() -> None:
-    splits = ("final", "kfold/0/0", "kfold/0/1", "leave_one_hospital_out/alder", "leave_group_out/north")
-    left = [dict.fromkeys(splits, 900), dict(zip(splits, (12, 9, 11, 8, 10), strict=True))]
-    said = {
-        "settings": None,
-        "screening": "cox",
-        "allowed": dict.fromkeys(splits, 40),
-        "steps": [{"step": name, "left": own} for name, own in zip(("measured", "screening"), left, strict=True)],
-        "training_sets": 4,
-        "chosen": {"wavelet_entropy": 4, **{f"shape_{k:02d}": 1 for k in range(35)}},
-        "final": ["wavelet_entropy"],
-        "certificates": {"auc": None, "spearman": None, "undecided": 0},
-    }
-    text = page(made_up() | {"selection": said}).text
-    assert "Screened against the outcome 12 9 to 11 8 to 10" in text
-    assert "repeat 1, without fold 2 900 11" in text
-    assert "without alder 900 8" in text
-    assert "without the group north 900 10" in text
-    assert "wavelet_ entropy 4 yes" in text
-    assert "the 30 most frequent, 6 more in results.json" in text
-    assert "1 feature was chosen in every one of the 4 training sets" in text
-    assert "Choice of features" not in page(made_up()).text
-
-
-def crafted(talk: Conversation, name: str, splits: tuple[str, ...] = ("final",), **asked: Any) -> str:
-    """What hospitals that were asked a crafted question answer."""
-    arrays = {key: value for key, value in asked.items() if isinstance(value, np.ndarray)}
-    parameters = {key: value for key, value in asked.items() if key not in arrays}
-    try:
-        talk.federation.ask(name, view=talk.prepared.view, splits=splits, parameters=parameters, arrays=arrays)
-    except HospitalLost as lost:
-        return lost.code.value
-    return "answered"
-
-
-def test_gates_refuse_bins_round_one_patient_made_up_ranks_and_too_many_columns(tmp_path: Path) -> None:
-    table = breast_cancer().iloc[:100].reset_index(drop=True)
-    table["hospital"] = np.resize(np.array([*SIZES]), len(table))
-    chosen = {"screening": "mann-whitney", "redundancy": 0.9, "mrmr": 4}
-    study = asked_of(selection=chosen, validation={"folds": 2, "leave_one_hospital_out": False})
-    talk = converse(tmp_path, table, study, approved=True)
-    narrow, bounds = "refused_edges_too_close_or_too_many", "parameters_outside_their_bounds"
-    assert crafted(talk, "class_histograms", bins=60) == narrow
-    assert crafted(talk, "rank_histograms", columns=[[0, 1]], bins=400) == narrow
-    assert crafted(talk, "rank_histograms", columns=[[0, 0]], bins=30) == bounds
-    assert crafted(talk, "feature_products", columns=[[0], [1]]) == bounds
-    invented = np.full((1, 30, 2), 1e5)
-    assert crafted(talk, "rank_products", columns=[[0, 1]], counts=invented) == narrow
-    invented = np.zeros((1, 30, 2))
-    invented[0, [0, -1]] = 50
-    assert crafted(talk, "rank_products", columns=[[0, 1]], counts=invented) == bounds
-    allowed = 4 * (25 // 2) // 3 - 1  # that many patients a fold surely holds out, and as many it trains on
-    wide = [list(range(allowed + 1))]
-    assert crafted(talk, "feature_products", ("kfold/0/0",), columns=wide) == "refused_cross_product_too_wide"
-    assert crafted(talk, "feature_products", ("kfold/0/0",), columns=[wide[0][:-1]]) == "answered"

@@ -17,7 +17,7 @@ from common.query import Disclosed
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.app import CHECKPOINT
 from server.progress import Silence
-from server.small_cells import events_by_site, flow_in_ranges, known_or_none
+from server.results.small_cells import events_by_site, flow_in_ranges, known_or_none
 from tests.hospitals_on_disk import study, write_hospitals
 from tests.server.heard import Heard, listening_to_questions
 

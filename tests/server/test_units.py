@@ -1,10 +1,11 @@
 """A hospital that counts in other units is noticed before anything is trained."""
 
+import numpy as np
 import pytest
 import yaml
 
 from common.errors import StudyStopped
-from common.query import Disclosed
+from common.query import Disclosed, two_significant
 from common.study import Study
 from common.units import conversion
 from server.units import stop_at_unit_errors
@@ -67,6 +68,69 @@ def test_the_line_to_paste_brings_the_hospital_to_the_others() -> None:
         factor = conversion("albumin", pasted, unit)
         assert factor is not None
         assert north * factor == pytest.approx(elsewhere, rel=0.1)
+
+
+def of_albumin(values: dict[str, float], **about: object) -> None:
+    protocol = study(predictors={"clinical": ["albumin"]}, variables={"albumin": {"unit": "g/L", **about}})
+    stop_at_unit_errors(protocol, {name: Disclosed(medians={"albumin": v}) for name, v in values.items()})
+
+
+def accused(values: dict[str, float]) -> str:
+    """Why such a study is stopped; empty where it is not."""
+    try:
+        of_albumin(values)
+    except StudyStopped as stopped:
+        return str(stopped)
+    return ""
+
+
+@pytest.mark.parametrize("ratio", [8.0, 9.0, 9.9, 10.0, 10.1, 11.0, 12.0])
+@pytest.mark.parametrize("up", [True, False])
+def test_a_slip_of_about_ten_times_is_found_where_the_others_agree(ratio: float, up: bool) -> None:
+    own = two_significant(42.0 * ratio if up else 42.0 / ratio)
+    with pytest.raises(StudyStopped, match=r"albumin: the median at north is .*write `albumin: \{") as stopped:
+        of_albumin({"north": own, "south": 42.0, "east": 39.0})
+    assert "median at south" not in str(stopped.value)
+    assert "median at east" not in str(stopped.value)
+
+
+def test_two_hospitals_of_six_that_slipped_are_both_named() -> None:
+    with pytest.raises(StudyStopped) as stopped:
+        of_albumin({"a": 4.1, "b": 3.9, "c": 42, "d": 40, "e": 38, "f": 44})
+    assert str(stopped.value).count("likely g/dL") == 2
+
+
+@pytest.mark.parametrize(
+    ("what", "values", "about"),
+    [
+        ("the others differ as much themselves", {"a": 5.0, "b": 16.0, "c": 42.0, "d": 48.0}, {}),
+        ("no unit explains a factor of five", {"a": 8.0, "b": 40.0, "c": 42.0}, {"unit": "umol/L"}),
+        ("the study takes the logarithm", {"a": 4.2, "b": 40.0, "c": 42.0}, {"transform": "log10"}),
+        ("the study says it is real", {"a": 4.2, "b": 40.0, "c": 42.0}, {"compare_medians": False}),
+        ("two alone cannot tell who is wrong", {"a": 4.2, "b": 42.0}, {}),
+        ("four times are no slip", {"a": 10.0, "b": 40.0, "c": 41.0}, {}),
+    ],
+)
+def test_what_may_be_a_difference_of_patients_is_let_pass(
+    what: str, values: dict[str, float], about: dict[str, object]
+) -> None:
+    of_albumin(values, **about)
+
+
+@pytest.mark.parametrize(("spread", "found_at_least"), [(0.06, 0.99), (0.25, 0.85), (0.2, 0.93), (0.3, 0.78)])
+def test_tenfold_slips_are_found_and_hospitals_as_they_are_raise_no_alarm(
+    spread: float, found_at_least: float
+) -> None:
+    random, draws, found = np.random.default_rng(7), 300, 0
+    for _ in range(draws):
+        values = 40 * np.exp(spread * random.standard_normal(4))
+        medians = {name: two_significant(float(v)) for name, v in zip("abcd", values, strict=True)}
+        of_albumin(medians)
+        slipped = medians | {"a": two_significant(values[0] * random.choice([10.0, 0.1]))}
+        said = accused(slipped)
+        found += "median at a is" in said
+        assert not any(f"median at {name} is" in said for name in "bcd")
+    assert found / draws >= found_at_least
 
 
 def test_medians_within_ten_times_pass() -> None:

@@ -3,20 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from common.splits import Label
 from server.evaluation.comparison import Pair, Tested
-from server.evaluation.hospitals_results import bootstrap_of, subgroups_of
 from server.evaluation.proportional_hazards import Proportional
-from server.evaluation.repeats import kind_of
-from server.evaluation.use_results import ratio_of, tested_of
-from server.study_run import Finished
+from server.finished import Finished
+from server.results.comparisons import ratio_of, repeats_by_models, tested_of
+from server.results.hospitals import bootstrap_of, subgroups_of
 
 NOT_PROPORTIONAL = 0.05
 
 
 def survival_between_of(finished: Finished) -> dict[str, Any]:
     """The entries `comparisons`, `bootstrap`, `subgroups` and `proportional_hazards` of the entry `survival`."""
-    found = finished.between
+    found = finished.evaluated.between
     return {
         "comparisons": _comparisons(finished, found.compared),
         "bootstrap": bootstrap_of(finished.study, found.drawn, "concordance"),
@@ -27,7 +25,7 @@ def survival_between_of(finished: Finished) -> dict[str, Any]:
 
 def note_on_proportional_hazards(finished: Finished) -> list[str]:
     """What to do where hazards of the first model are not proportional; a p-value for each column, by Holm."""
-    found = finished.between.proportional.get("")
+    found = finished.evaluated.between.proportional.get("")
     if found is None or found.p_value >= NOT_PROPORTIONAL:
         return []
     named = holm(found)
@@ -52,19 +50,15 @@ def holm(found: Proportional) -> list[str]:
 
 def _comparisons(finished: Finished, compared: Mapping[Pair, Tested]) -> list[dict[str, Any]]:
     """One entry for every two models by the same scheme; repeats are averaged."""
-    entries: dict[tuple[str, str, str], list[Tested]] = {}
-    for (first, second), test in compared.items():
-        a, b = Label.read(first), Label.read(second)
-        entries.setdefault((kind_of(a.scheme), a.model, b.model), []).append(test)
     return [
         {
-            "scheme": scheme,
-            "first": first,
-            "second": second,
+            "scheme": both.scheme,
+            "first": both.first,
+            "second": both.second,
             "within_sites": tested_of(repeats),
-            "likelihood_ratio": ratio_of(finished.use, first, second),
+            "likelihood_ratio": ratio_of(finished.evaluated.use, both.first, both.second),
         }
-        for (scheme, first, second), repeats in entries.items()
+        for both, repeats in repeats_by_models(compared).items()
     ]
 
 

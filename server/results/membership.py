@@ -3,12 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from server.study_run import Finished
+from server.finished import Finished
 
 
 def membership_of(finished: Finished) -> dict[str, Any] | None:
     """What the audit found; None for a study without one."""
-    audited = finished.audited
+    audited = finished.evaluated.audited
     if audited is None:
         return None
     return {

@@ -12,16 +12,16 @@ from common.whole_hospitals import is_judged
 from server.evaluation.follow_up import FollowUp
 from server.evaluation.repeats import kind_of, mean_of
 from server.evaluation.survival import SurvivalJudged
-from server.evaluation.survival_between_results import note_on_proportional_hazards, survival_between_of
 from server.evaluation.survival_curves import Curve
 from server.evaluation.survival_groups import Groups
 from server.evaluation.survival_horizons import AtHorizon
-from server.study_run import Finished
+from server.finished import Finished
+from server.results.survival_between import note_on_proportional_hazards, survival_between_of
 
 
 def survival_of(finished: Finished) -> dict[str, Any] | None:
     """The key `survival`; None for another outcome."""
-    found, outcome = finished.survival, finished.study.outcome
+    found, outcome = finished.evaluated.survival, finished.study.outcome
     if found is None or not isinstance(outcome, SurvivalOutcome):
         return None
     return {
@@ -42,7 +42,7 @@ def survival_of(finished: Finished) -> dict[str, Any] | None:
 
 def notes_on_survival(finished: Finished) -> list[str]:
     """What a reader must know: where time begins, horizons that could not be judged, what a competing event means."""
-    found, outcome = finished.survival, finished.study.outcome
+    found, outcome = finished.evaluated.survival, finished.study.outcome
     if found is None or not isinstance(outcome, SurvivalOutcome):
         return []
     notes = []

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from server.evaluation.performance_results import performance_of
+from server.finished import Finished
 from server.methods.models import OneModel
 from server.methods.pipeline import design_columns
-from server.study_run import Finished
+from server.results.performance import performance_of
 
 
 def models_of(finished: Finished) -> dict[str, Any]:
@@ -48,6 +48,6 @@ def _coefficients(finished: Finished, model: OneModel) -> dict[str, Any]:
         return {}
     own = model.fitted.own_units[0]
     named = {"": own[:, 0]} | {
-        c: own[:, 1 + j] for j, c in enumerate(finished.prepared.columns) if np.any(own[:, 1 + j])
+        c: own[:, 1 + j] for j, c in enumerate(finished.groundwork.prepared.columns) if np.any(own[:, 1 + j])
     }
     return {name or "intercept": float(v[0]) if len(v) == 1 else list(map(float, v)) for name, v in named.items()}

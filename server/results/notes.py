@@ -1,8 +1,9 @@
 """What a reader must know before believing a result, in sentences."""
 
+from common.dimension import columns_allowed
 from common.query import FEWEST_HOSPITALS, SMALLEST_ROW_SET
 from common.whole_hospitals import trains
-from server.study_run import Finished
+from server.finished import Finished
 
 FEW_FOR_A_SCALE = 30
 """Below this many patients a hospital's scale is estimated too badly to be used; its mean will do."""
@@ -11,14 +12,16 @@ FEW_FOR_A_SCALE = 30
 def is_transductive(finished: Finished) -> bool:
     """Whether a left-out hospital's own unlabelled patients took part in its harmonisation."""
     chosen = finished.study.harmonisation
-    return finished.prepared.harmonised is not None and chosen.unseen == "calibrate" and not chosen.levels
+    return (
+        finished.groundwork.prepared.harmonised is not None and chosen.unseen == "calibrate" and not chosen.levels
+    )
 
 
 def notes_on_harmonisation(finished: Finished) -> list[str]:
     """What a reader must know of how hospitals were made comparable."""
     study, notes = finished.study, list[str]()
     chosen = study.harmonisation
-    if finished.prepared.harmonised is None:
+    if finished.groundwork.prepared.harmonised is None:
         return notes
     if is_transductive(finished) and study.validation.leave_one_hospital_out:
         notes.append(
@@ -37,16 +40,16 @@ def notes_on_harmonisation(finished: Finished) -> list[str]:
 
 def notes_on_dimension(finished: Finished) -> list[str]:
     """What real hospitals would refuse: a cross-product of more than N/3 − 1 columns."""
-    trained = finished.prepared.rows[: len(finished.splits)]
+    trained = finished.groundwork.prepared.rows[: len(finished.splits)]
     held_out = [trained[0] - n for n, s in zip(trained, finished.splits, strict=True) if s.startswith("kfold/")]
-    rows = float(min([trained.min(), *held_out]))
-    allowed = int(rows / 3 - 1)
-    looked_at = finished.selected.active if finished.selected else finished.prepared.used
+    rows = int(min([trained.min(), *held_out]))
+    allowed = columns_allowed(rows)
+    looked_at = finished.groundwork.selected.active
     asked = int(looked_at.sum(axis=1).max())
     if asked <= allowed:
         return []
     return [
-        f"The model has {asked} columns; with {rows:.0f} patients in the smallest set of rows (a fold is one), "
+        f"The model has {asked} columns; with {rows} patients in the smallest set of rows (a fold is one), "
         f"hospitals' gates will allow {allowed} in one cross-product. This simulation used a lower profile: name fewer "
         "in earnest."
     ]

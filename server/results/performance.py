@@ -9,8 +9,8 @@ from common.whole_hospitals import EXTERNAL, LEAVE_GROUP_OUT, is_judged
 from server.evaluation.calibration import Calibration
 from server.evaluation.discrimination import Discrimination
 from server.evaluation.repeats import kind_of, mean_of
-from server.notes import is_transductive
-from server.study_run import Finished
+from server.finished import Finished
+from server.results.notes import is_transductive
 
 WITHOUT_THE_HOSPITAL = (LEAVE_ONE_HOSPITAL_OUT, LEAVE_GROUP_OUT, EXTERNAL)
 """Schemes that judge patients by a model fitted without their hospital."""
@@ -25,15 +25,15 @@ def performance_of(finished: Finished, model: str = "", level: str | None = None
         One class alone; None: all, averaged (one against the others; ordinal: from this class on against below).
     """
     entries: dict[str, list[str]] = {}
-    for label in finished.discrimination:
+    for label in finished.evaluated.discrimination:
         read = Label.read(label)
         if read.model == model and level in (None, read.level):
             entries.setdefault(kind_of(read.scheme), []).append(label)
     return {
         name: {"transductive": name in WITHOUT_THE_HOSPITAL and is_transductive(finished)}
         | _scheme(
-            [finished.discrimination[r] for r in labels],
-            [finished.calibration[r] for r in labels],
+            [finished.evaluated.discrimination[r] for r in labels],
+            [finished.evaluated.calibration[r] for r in labels],
             len({Label.read(r).level for r in labels}),
             [hospital for hospital in finished.roster if is_judged(finished.study, name, hospital)],
         )
@@ -43,7 +43,7 @@ def performance_of(finished: Finished, model: str = "", level: str | None = None
 
 def performance_by_class_of(finished: Finished) -> dict[str, Any]:
     """The first model's performance for every class; nothing where the outcome has one."""
-    levels = dict.fromkeys(Label.read(label).level for label in finished.discrimination)
+    levels = dict.fromkeys(Label.read(label).level for label in finished.evaluated.discrimination)
     return {level: performance_of(finished, level=level) for level in levels if level}
 
 

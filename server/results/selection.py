@@ -13,7 +13,7 @@ SPARSE = ("lasso", "elastic-net")
 
 
 def selection_of(
-    study: Study, selected: Selected | None, splits: tuple[str, ...], coefficients: np.ndarray
+    study: Study, selected: Selected, splits: tuple[str, ...], coefficients: np.ndarray
 ) -> dict[str, Any] | None:
     """The entry `selection`; None where all features take part in the model.
 
@@ -24,7 +24,7 @@ def selection_of(
     coefficients
         Of the first model: outer splits × linear predictors × (1 + columns); a sparse penalty leaves zeros.
     """
-    if selected is None or not selected.features.any():
+    if not selected.features.any():
         return None
     sparse = study.model.penalty in SPARSE
     if study.selection is None and selected.screening is None and not sparse:

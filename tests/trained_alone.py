@@ -1,4 +1,5 @@
-"""Training on one table of patients, without a federation: what a hospital could do alone, or all of them pooled."""
+"""Networks on images trained with another optimiser than hospitals have (client/networks/local_training.py): what an
+architecture can learn, looks at and bears is tested apart from how a study trains it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from common.networks.fusion import Fusion
+from common.networks.image_settings import ImageSettings
 from common.networks.inputs import Inputs
+from common.networks.packed import BUILD
 from common.networks.rounds import batches
 from common.networks.seeds import seed_of
+from common.networks.shapes import Shapes
+from tests.planted_patches import rows_of
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From lines and outcomes to a number."""
@@ -23,6 +29,15 @@ class LocalTraining:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     seed: int = 0
+
+
+def build_image_network(architecture: str, settings: ImageSettings, shapes: Shapes, seed: int) -> Fusion:
+    """A network with PyTorch's own first weights, drawn by a seed; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = BUILD[architecture](settings, shapes)
+    assert isinstance(built, Fusion)
+    return built
 
 
 def train_locally(
@@ -54,7 +69,7 @@ def train_locally(
             seed = seed_of("local batches", settings.seed, epoch)
             for number, chosen in enumerate(batches(len(inputs), settings.batch_size, each, seed)):
                 rows = torch.from_numpy(chosen)
-                shown = inputs.rows(rows)
+                shown = rows_of(inputs, rows)
                 if augment is not None:
                     shown = shown.with_image(augment(shown.image, seed_of("local augmentation", seed, number)))
                 found = loss(network(shown), outcome[rows])
@@ -73,4 +88,4 @@ def lines_of(network: nn.Module, inputs: Inputs, batch_size: int = 64) -> torch.
     network.eval()
     with torch.no_grad():
         parts = torch.arange(len(inputs)).split(batch_size)
-        return torch.cat([network(inputs.rows(part)) for part in parts])
+        return torch.cat([network(rows_of(inputs, part)) for part in parts])

@@ -1,6 +1,5 @@
 """What a private study found, as results.json (docs/differential-privacy.md describes every key)."""
 
-import json
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -24,7 +23,7 @@ from server.evaluation.private_discrimination import PrivatelyJudged
 from server.evaluation.repeats import kind_of
 from server.hospitals import Transport
 from server.private_run import FinishedPrivately, PrivateModel
-from server.results import FORMAT, ONE_MACHINE, PACKAGES
+from server.results.results_json import FORMAT, ONE_MACHINE, PACKAGES, study_of
 
 UNIT = (
     "One patient of a hospital: what is released is nearly the same whether that patient's record is there or is "
@@ -43,12 +42,7 @@ def private_results_of(
     study, present = finished.study, finished.present
     return {
         "format": FORMAT,
-        "study": {
-            "name": study.study,
-            "title": study.title,
-            "hash": study.hash,
-            "content": json.loads(study.to_json()),
-        },
+        "study": study_of(study),
         "seed": study.seed,
         "protection": {
             "secure_sums": True,

@@ -5,16 +5,15 @@ from typing import Any
 
 from common.months import SMALLEST_FOLLOWED
 from common.outcomes import HorizonOutcome
-from common.splits import APPARENT, Label
+from common.splits import APPARENT
 from server.evaluation.horizon import Horizon
-from server.evaluation.horizon_comparison import ComparedAtHorizon
-from server.evaluation.repeats import kind_of, without_repeat
-from server.evaluation.survival_results import follow_up_of
-from server.evaluation.use_results import tested_of
+from server.evaluation.repeats import without_repeat
 from server.evaluation.usefulness import decision_curve
+from server.finished import Finished
 from server.methods.weighing import Weighing
-from server.small_cells import known_or_none
-from server.study_run import Finished
+from server.results.comparisons import repeats_by_models, tested_of
+from server.results.small_cells import known_or_none
+from server.results.survival import follow_up_of
 
 FAR_APART = 2.0
 """Medians of follow-up of two hospitals, one over the other."""
@@ -28,7 +27,7 @@ LEFT_OUT = (
 
 def horizon_of(finished: Finished) -> dict[str, Any] | None:
     """The key `horizon`; None for another outcome. How predictions fare stands under `performance`."""
-    found, outcome = finished.horizon, finished.study.outcome
+    found, outcome = finished.evaluated.horizon, finished.study.outcome
     if found is None or not isinstance(outcome, HorizonOutcome):
         return None
     weighing = found.weighing
@@ -55,19 +54,15 @@ def horizon_of(finished: Finished) -> dict[str, Any] | None:
 
 def _comparisons(found: Horizon) -> list[dict[str, Any]]:
     """One entry for every two models by the same scheme; repeats are averaged."""
-    entries: dict[tuple[str, str, str], list[ComparedAtHorizon]] = {}
-    for (first, second), compared in found.compared.items():
-        a, b = Label.read(first), Label.read(second)
-        entries.setdefault((kind_of(a.scheme), a.model, b.model), []).append(compared)
     return [
         {
-            "scheme": scheme,
-            "first": first,
-            "second": second,
+            "scheme": both.scheme,
+            "first": both.first,
+            "second": both.second,
             "within_sites": tested_of([c.within_sites for c in repeats]),
             "discrimination_improvement": tested_of([c.discrimination_improvement for c in repeats]),
         }
-        for (scheme, first, second), repeats in entries.items()
+        for both, repeats in repeats_by_models(found.compared).items()
     ]
 
 
@@ -83,7 +78,7 @@ def _decision_curves(finished: Finished, found: Horizon) -> dict[str, list[dict[
 
 def notes_on_horizon(finished: Finished) -> list[str]:
     """What a reader must know: how many are known, what dropping the others would have done, what is left out."""
-    found, outcome = finished.horizon, finished.study.outcome
+    found, outcome = finished.evaluated.horizon, finished.study.outcome
     if found is None or not isinstance(outcome, HorizonOutcome):
         return []
     notes = [_on_those_lost(finished, outcome.months, found.weighing.incidence)]
@@ -121,9 +116,9 @@ def _on_those_lost(finished: Finished, months: int, incidence: float) -> str:
 
 def _known(finished: Finished) -> dict[str, Any]:
     """Patients by what is known of them; `free` and `lost` are left out where one to four lost would follow."""
-    if finished.horizon is None or not isinstance(finished.study.outcome, HorizonOutcome):
+    if finished.evaluated.horizon is None or not isinstance(finished.study.outcome, HorizonOutcome):
         raise ValueError("the outcome is no event at a horizon")
-    apparent, free = finished.apparent, finished.horizon.free[APPARENT]
+    apparent, free = finished.apparent, finished.evaluated.horizon.free[APPARENT]
     event = finished.study.outcome.event
     missing = [finished.present.disclosed[name].missing.get(event, 0) for name in finished.roster]
     told = known_or_none(apparent.events + free, apparent.patients, missing)
