@@ -208,7 +208,7 @@ def stop_at_patterns_without_features(study: Study, features: tuple[str, ...]) -
     """Stop where a model of `compare` asks for features by name and there are none of that name."""
     for name, candidate in study.compare.items():
         patterns = candidate.radiomics
-        if not isinstance(patterns, list) or any(candidate.takes(features, lambda _: True)):
+        if not isinstance(patterns, list) or not patterns or any(candidate.takes(features, lambda _: True)):
             continue
         example = f"; the study's features are called like {', '.join(features[:2])}" if features else ""
         raise StudyStopped(

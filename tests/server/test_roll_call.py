@@ -31,3 +31,4 @@ def test_a_pattern_beside_one_that_fits_and_models_without_features_pass() -> No
     study = comparing(ring={"radiomics": ["ring5mm_*", "*_ring3mm_*"]}, clinical={"clinical": "all"})
     stop_at_patterns_without_features(study, FEATURES)
     stop_at_patterns_without_features(comparing(all={"radiomics": "all"}), ())
+    stop_at_patterns_without_features(comparing(none={"clinical": "all", "radiomics": []}), FEATURES)
