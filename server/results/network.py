@@ -42,17 +42,12 @@ def _also(study: Study, networks: Networks) -> dict[str, Any] | None:
     }
 
 
+def without_coefficients() -> dict[str, Any]:
+    """What the entry `model` says of every network: it has weights and no coefficients."""
+    empty: dict[str, Any] = {"coefficients": {}, "standardised": {}, "by_split": {}}
+    return {"kind": "network", "penalty": None, "strength": None, "intercept": None} | empty
+
+
 def model_of_networks(networks: Networks) -> dict[str, Any]:
-    """The entry `model` where there are no coefficients."""
-    return {
-        "kind": "network",
-        "penalty": None,
-        "strength": None,
-        "intercept": None,
-        "coefficients": {},
-        "standardised": {},
-        "standard_errors": None,
-        "log_likelihood": None,
-        "rounds": networks.rounds,
-        "by_split": {},
-    }
+    """The entry `model` of networks that were trained in rounds."""
+    return without_coefficients() | {"standard_errors": None, "log_likelihood": None, "rounds": networks.rounds}

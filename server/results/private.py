@@ -23,6 +23,7 @@ from server.evaluation.private_discrimination import PrivatelyJudged
 from server.evaluation.repeats import kind_of
 from server.hospitals import Transport
 from server.private_run import FinishedPrivately, PrivateModel
+from server.results.network import without_coefficients
 from server.results.results_json import FORMAT, ONE_MACHINE, PACKAGES, study_of
 
 UNIT = (
@@ -146,15 +147,7 @@ def _model(finished: FinishedPrivately, model: PrivateModel) -> dict[str, Any]:
 
 
 def _network(settings: Network, model: PrivateModel) -> dict[str, Any]:
-    """A network has weights and no coefficients."""
-    return {
-        "kind": "network",
-        "penalty": None,
-        "strength": None,
-        "intercept": None,
-        "coefficients": {},
-        "standardised": {},
-        "by_split": {},
+    return without_coefficients() | {
         "hidden": settings.hidden,
         "weights": [float(weight) for weight in model.fitted[0]],
     }
