@@ -38,10 +38,10 @@ demo: $(INSTALLED)  ## four synthetic hospitals with CT images: check, extract, 
 	$(BIN)/hepafed simulate demo/hospitals/study.yaml --sites demo/hospitals --out demo/report --overwrite
 
 test: lint  ## lint, then the test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_FLAGS)
 
 test-slow: $(INSTALLED)  ## the tests that take minutes: twenty seeds of diagnostics, Flower's own engine
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m slow $(PYTEST_FLAGS)
 
 bundle: $(INSTALLED)  ## wheels for hospitals without internet in .build/bundle; BUNDLE_KEY=publisher.key signs it
 	rm -rf $(BUNDLE)

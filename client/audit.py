@@ -5,7 +5,8 @@ study's own audit (client/queries/membership.py), and beside them what never lea
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from math import sqrt
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from client.rows import Rows
 from client.site import Site
 from client.store import Store
 from client.view import Views
-from common.auditing import ALLOWED, Attack, is_audited
+from common.auditing import ALLOWED, ASKED_TOGETHER, Attack, is_audited
 from common.errors import HepafedError
 from common.query import Query
 from common.splits import splits_of
@@ -106,8 +107,8 @@ def _asked(store: Store, study: Study, hospital: str) -> Query:
     """The study's own audit, as this hospital answered it last: it names the models and the roster."""
     rosters = "SELECT roster, rowid FROM answered WHERE study = ? AND question = ?"
     found = []
-    for (view,) in store.all("SELECT hash FROM views"):
-        asked = Query("membership", study.hash, (), rows="held_out", view=str(view))
+    for (view,), shares in product(store.all("SELECT hash FROM views"), ASKED_TOGETHER):
+        asked = replace(_question(study, str(view)), parameters={"allowed": shares})
         found += [
             (int(row), str(view), str(roster)) for roster, row in store.all(rosters, study.hash, asked.question)
         ]
@@ -118,7 +119,11 @@ def _asked(store: Store, study: Study, hospital: str) -> Query:
             "first; if it was run, give the same study.yaml, and with --own-folder the folder of that run's store"
         )
     _, view, roster = max(found)
-    return Query("membership", study.hash, tuple(json.loads(roster)), rows="held_out", view=view)
+    return replace(_question(study, view), roster=tuple(json.loads(roster)))
+
+
+def _question(study: Study, view: str) -> Query:
+    return Query("membership", study.hash, (), rows="held_out", view=view)
 
 
 def _as_it_was(site: Site, store: Store, study: Study) -> Cohort:

@@ -24,6 +24,7 @@ from client.gate_rules.declared import Declared, declared
 from client.gate_rules.edges import check_edges
 from client.gate_rules.external import asks_about_external, check_external_total, check_whole_hospitals, unlock
 from client.gate_rules.local_work import check_local_work
+from client.gate_rules.lone_contributors import check_lone_contributors
 from client.gate_rules.lone_second_outcome import check_lone_second_outcome
 from client.gate_rules.lone_subgroups import check_lone_subgroups
 from client.gate_rules.memory import Earlier, Memory
@@ -168,6 +169,7 @@ def check(rows: Rows, asked: Any, admitted: Admitted, another: bool) -> Threshol
     check_cells(rows, asked, about)
     check_lone_subgroups(rows, asked, room)
     check_lone_second_outcome(rows, room)
+    check_lone_contributors(rows, asked, room)
     check_bins(rows, asked, room)
     most = _most(rows.site, approval)
     admitted.memory.let_views_through(query.study, roster, _views(rows, asked), check_view(rows.study))

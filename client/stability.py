@@ -10,7 +10,7 @@ from client.cohort.cohort import Cohort
 from client.cohort.extracted_features import read_extracted
 from client.site import Site
 from client.store import extractions
-from common.stability import OF_THE_STUDY
+from common.stability import OF_THE_STUDY, Repetition
 from common.study import Study
 
 
@@ -21,7 +21,7 @@ class Repeated:
     Not a number where a patient has no such measurement.
     """
 
-    measured: dict[str, np.ndarray]
+    measured: dict[Repetition, np.ndarray]
 
     @cached_property
     def digest(self) -> str:

@@ -2,12 +2,20 @@
 
 from typing import Literal
 
+from common.query import SMALLEST_CELL
 from common.study import Study
 
 Attack = Literal["likelihood ratio", "calibrated", "plain"]
 
 ALLOWED = (0.01, 0.1)
 """Shares of false accusations for which the share of members that are found is worked out."""
+ASKED_TOGETHER = tuple(ALLOWED[first:] for first in range(len(ALLOWED) + 1))
+"""What of these a study may ask: hospitals that have patients enough for one have enough for the larger ones."""
+
+
+def accuses(patients: int, allowed: float) -> bool:
+    """Whether a hospital of so many patients accuses: a threshold between fewer than five would tell on them."""
+    return int(allowed * patients) >= SMALLEST_CELL
 
 
 def is_audited(study: Study) -> bool:

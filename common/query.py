@@ -196,6 +196,10 @@ SCANNER_NAME = r"[\w .+/()-]{1,64}"
 HEXADECIMAL = r"^([0-9a-f]{2}){1,64}$"
 
 
+Contribution = Literal["retest", "perturbations", "readers", "images"]
+"""What only some hospitals can add to a total: those with patients measured again, or with images."""
+
+
 class Disclosed(BaseModel):
     """The closed list of figures that a hospital sends in clear about itself.
 
@@ -214,6 +218,7 @@ class Disclosed(BaseModel):
     medians: dict[str, float] = {}
     subgroups: tuple[Annotated[int, Field(ge=0)], ...] = ()
     comparing: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    contributes: tuple[Contribution, ...] = ()
     auc: dict[str, tuple[float, float]] = {}
     calibration: dict[str, tuple[float, float]] = {}
     code: Code | None = None

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from common.auditing import accuses
 from common.privacy_plan import is_private
-from common.query import FEWEST_HOSPITALS, HEXADECIMAL, SMALLEST_CELL, Disclosed, canonical_json
+from common.query import FEWEST_HOSPITALS, HEXADECIMAL, SMALLEST_CELL, Contribution, Disclosed, canonical_json
 from common.secure_sum.agreement import fingerprint_of
 from common.splits import FINAL, INNER
 from common.study import HospitalName, Study
-from common.whole_hospitals import is_judged, whole
+from common.whole_hospitals import is_judged, trains, whole
 
 PURPOSE = "numbers of patients at the roll call"
 KFOLD = "kfold/"
@@ -30,6 +31,8 @@ class Seat(BaseModel):
     ----------
     subgroups, comparing
         Numbers of the study's subgroups in which it takes part, and in which it has five patients of every class.
+    contributes
+        What it can add to totals to which some hospitals alone can.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +43,7 @@ class Seat(BaseModel):
     missing: dict[str, int] = {}
     subgroups: tuple[int, ...] = ()
     comparing: tuple[int, ...] = ()
+    contributes: tuple[Contribution, ...] = ()
     key: str = Field(default="", pattern=f"^$|{HEXADECIMAL}")
     signature: str = Field(default="", pattern=f"^$|{HEXADECIMAL}")
 
@@ -109,6 +113,14 @@ class Room:
         """How many hospitals take part in a subgroup, or compare its patients in pairs."""
         return sum(number in (seat.comparing if comparing else seat.subgroups) for seat in self.seats)
 
+    def contributing(self, what: str) -> int:
+        """How many hospitals can add to a total to which some alone can."""
+        return sum(what in seat.contributes for seat in self.seats)
+
+    def accusing(self, study: Study, allowed: float) -> int:
+        """How many hospitals have patients enough for the audit's accusations at a share of false ones."""
+        return sum(accuses(seat.patients, allowed) for seat in self.seats if trains(study, seat.hospital))
+
     def fewest(self, study: Study, split: str, training: bool, known: tuple[str, ...] = ()) -> int:
         """A number that the row set of a split surely reaches in total.
 
@@ -172,6 +184,7 @@ def seat_of(hospital: str, said: Disclosed) -> Seat:
         missing=said.missing,
         subgroups=said.subgroups,
         comparing=said.comparing,
+        contributes=said.contributes,
         key=said.key or "",
         signature=said.signature or "",
     )

@@ -1,11 +1,14 @@
 """The section `features.stability` of study.yaml: which patients are measured again, and how."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from common.variables import Strict
 
+Repetition = Literal["perturbations", "readers"]
+REPEATED: tuple[Repetition, ...] = get_args(Repetition)
+"""What patients are measured again for."""
 SECOND_READER = "reader2"
 """The measurement over a second reader's masks."""
 OF_THE_STUDY = ""
@@ -47,9 +50,9 @@ class Stability(Strict):
             raise ValueError("nobody is measured again: give perturbations or readers, or take stability out")
         return self
 
-    def measurements(self) -> dict[str, tuple[str, ...]]:
+    def measurements(self) -> dict[Repetition, tuple[str, ...]]:
         """The measurements that are held against each other, by what they tell of."""
-        found: dict[str, tuple[str, ...]] = {}
+        found: dict[Repetition, tuple[str, ...]] = {}
         if self.perturbations:
             found["perturbations"] = tuple(f"perturbed-{n}" for n in range(1, self.perturbations + 1))
         if self.readers:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.errors import HepafedError
-from deploy.terminal import fail, say
+from deploy.terminal import fail, refuse_existing, say
 
 UNUSABLE = 2
 """The exit code of a call that cannot be used; 1 says that something stops."""
@@ -44,8 +44,8 @@ def check(
     except ModuleNotFoundError as error:
         fail(f"{error.name} cannot be imported: install with pip install 'hepafed[images]'", UNUSABLE)
 
-    if html is not None and html.exists() and not overwrite:
-        fail(f"{html} is there already; name another file with --html, or add --overwrite to replace it", UNUSABLE)
+    if html is not None:
+        refuse_existing(html, overwrite, "--html", code=UNUSABLE)
     if html is not None and not html.resolve().parent.is_dir():
         fail(f"{html}: there is no folder {html.parent}; make it first", UNUSABLE)
     if not folder.is_dir():

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.errors import HepafedError
-from deploy.terminal import fail, say
+from deploy.terminal import fail, refuse_existing, say
 
 Folder = Annotated[Path, typer.Argument(help="The coordinator's folder: coordinator.yaml, pki.")]
 
@@ -80,11 +80,7 @@ def invite(
     from server.coordinator_folder import CoordinatorFolder
 
     path = out or Path(f"{site}.invitation")
-    if path.exists() and not overwrite:
-        fail(
-            f"{path} is there already; name another file with --out, or add --overwrite to replace it. Nobody was "
-            "invited"
-        )
+    refuse_existing(path, overwrite, more=". Nobody was invited")
     try:
         invitation = made(CoordinatorFolder(folder), site, days)
         write_private(path, invitation.to_text().encode())
@@ -101,6 +97,7 @@ def sign(
     request: Annotated[Path, typer.Argument(help="The file that the hospital sent.")],
     folder: Folder = Path("."),
     out: Annotated[Path, typer.Option(help="The file to send back.")] = Path("join-answer.json"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if there is one.")] = False,
 ) -> None:
     """Answer a request to join that came as a file, from a hospital without a way to the gateway yet.
 
@@ -112,6 +109,7 @@ def sign(
     from deploy.pki import sign as signed
     from server.coordinator_folder import CoordinatorFolder
 
+    refuse_existing(out, overwrite, more=". Nobody was admitted")
     try:
         admission = signed(CoordinatorFolder(folder), request)
         write_public(out, admission.model_dump_json(indent=1).encode())

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from common.errors import HepafedError
-from deploy.terminal import fail, say
+from deploy.terminal import fail, refuse_existing, say
 
 if TYPE_CHECKING:
     from client.extraction_run.run import Done
@@ -81,8 +81,7 @@ def extract(
 
 def _refuse_table(csv: Path, overwrite: bool) -> None:
     """Before hours of work, not after them."""
-    if csv.exists() and not overwrite:
-        fail(f"{csv} is there already; name another file with --csv, or add --overwrite to replace it")
+    refuse_existing(csv, overwrite, "--csv")
     if not csv.resolve().parent.is_dir():
         fail(f"{csv}: there is no folder {csv.resolve().parent}; name a file in a folder that exists")
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from common.errors import HepafedError, StudyStopped
-from deploy.terminal import fail, say
+from deploy.terminal import fail, refuse_existing, say
 
 
 def prepare(
@@ -38,8 +38,7 @@ def prepare(
     from deploy.simulation.preparing import prepare_study, prepared_text
     from deploy.simulation.simulate import Simulation, find_hospitals
 
-    if out.exists() and not overwrite:
-        fail(f"{out} is there already; name another file with --out, or add --overwrite to replace it")
+    refuse_existing(out, overwrite)
     console = Console()
     with TemporaryDirectory(prefix="hepafed-") as meanwhile:
         try:

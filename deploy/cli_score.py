@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from common.errors import HepafedError
-from deploy.terminal import fail, say
+from deploy.terminal import fail, refuse_existing, say
 
 if TYPE_CHECKING:
     from client.site import Site
@@ -34,8 +34,7 @@ def score(
     from client.scoring import read_patients, score_patients
     from common.released_model import read_released_model
 
-    if out.exists() and not overwrite:
-        fail(f"{out} is there already; name another file with --out, or add --overwrite to replace it")
+    refuse_existing(out, overwrite)
     site = _site(folder)
     try:
         released = read_released_model(model)

@@ -17,7 +17,7 @@ from deploy.cli_ledger import identity, ledger
 from deploy.cli_patches import patches
 from deploy.cli_score import apply, score
 from deploy.cli_site_daemon import backup, doctor, leave, restore, start, status
-from deploy.terminal import fail, say
+from deploy.terminal import fail, refuse_existing, say
 
 site_app = typer.Typer(
     name="site",
@@ -79,8 +79,7 @@ def harmonise(
     from client.site import open_site
     from common.frozen_model import read_frozen_model
 
-    if out.exists() and not overwrite:
-        fail(f"{out} is there already; name another file with --out, or add --overwrite to replace it")
+    refuse_existing(out, overwrite)
     if not folder.is_dir():
         fail(f"{folder}: there is no such folder; name the hospital's folder, which holds patients.csv")
     try:

@@ -31,7 +31,7 @@ study_app.command("lock")(lock)
 def new(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.yaml"),
     name: Annotated[str, typer.Option(help="Short name of the study: letters, digits, - _ .")] = NAME,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if there is one.")] = False,
 ) -> None:
     """Write a study.yaml with every section explained, ready to be edited.
 
@@ -39,10 +39,10 @@ def new(
     """
     try:
         text = study_template(name)
-        with file.open("w" if force else "x", encoding="utf-8") as opened:
+        with file.open("w" if overwrite else "x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError:
-        fail(f"{file} is there already; name another file, or add --force to replace it")
+        fail(f"{file} is there already; name another file, or add --overwrite to replace it")
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}; name a file in a folder that exists")
     except StudyError as error:

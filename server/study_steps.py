@@ -77,7 +77,8 @@ def _lay_groundwork(
     counted = count_cohort(federation, study, present.features)
     if study.features is not None and study.features.stability is not None:
         progress.phase("stability of features", STABILITY_EXCHANGES)
-    stable = measure_stability(federation, study, present.features)
+    room = Room.of({name: present.disclosed[name] for name in federation.roster})
+    stable = measure_stability(federation, study, room, present.features)
     features = stable.kept if stable else present.features
     progress.phase(
         "impute, harmonise, scale", 2 + 2 * (study.imputation.method == "regression") + rounds_of(study)
@@ -86,10 +87,9 @@ def _lay_groundwork(
     if prepared.harmonised is not None:
         progress.phase("judge the harmonisation", EXCHANGES)
     leaks = look_for_leaks(federation, study, prepared.view, prepared.columns)
-    judged = judge_harmonisation(federation, study, prepared, present.disclosed)
+    judged = judge_harmonisation(federation, study, prepared, present.disclosed, room)
     if study.selection is not None:
         progress.phase("choose features", SELECTION_EXCHANGES)
-    room = Room.of({name: present.disclosed[name] for name in federation.roster})
     prepared, weighing = weigh_followed(federation, study, prepared, room)
     selected = select_columns(federation, study, prepared, room, len(present.features))
     progress.phase("describe the cohort", 4)
@@ -116,7 +116,7 @@ def _train(study: Study, federation: FlowerFederation, ground: Groundwork, progr
         return fit_models(federation, study, prepared, active)
     progress.phase("train networks", study.network.rounds)
     models = fit_networks(federation, study, prepared, active, ground.room, progress)
-    models = with_attention(federation, study, prepared, models)
+    models = with_attention(federation, study, ground.room, prepared, models)
     return with_second_task(federation, study, models)
 
 
@@ -133,7 +133,7 @@ def _evaluate(
     classes = () if survival or horizon else labels
     discrimination = discriminate(federation, scores, classes, thresholds)
     calibration = calibrate(federation, scores, classes)
-    audited = audit(federation, study, scores)
+    audited = audit(federation, study, room, scores)
     drawn = draw_hospitals(federation, study, scores, discrimination)
     subgroups = () if survival else judge_subgroups(federation, study, room, scores, labels)
     external = judge_external(federation, study, scores, discrimination, survival)

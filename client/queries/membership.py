@@ -1,20 +1,36 @@
 """How well the models' own patients can be told from others: mirrored by server/evaluation/membership.py."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator
 
 from client.membership import Attacked, attack, caught, won
 from client.queries.registry import Parameters, query
 from client.rows import Rows
-from common.auditing import ALLOWED
+from common.auditing import ASKED_TOGETHER, accuses
 from common.errors import Code, HospitalError
-from common.query import SMALLEST_CELL, Answer
+from common.query import Answer
 from common.splits import splits_of
 
 
+def _of_the_audit(shares: tuple[float, ...]) -> tuple[float, ...]:
+    if shares not in ASKED_TOGETHER:
+        raise ValueError(f"{shares}: expected one of {ASKED_TOGETHER}")
+    return shares
+
+
+Allowed = Annotated[tuple[float, ...], AfterValidator(_of_the_audit)]
+
+
 class Membership(Parameters):
-    """Nothing can be chosen: every model of the study's k-fold is attacked."""
+    """At which shares of false accusations hospitals accuse: those at which three have patients enough.
+
+    Every model of the study's k-fold is attacked.
+    """
+
+    allowed: Allowed
 
 
 @query(
@@ -24,16 +40,16 @@ class Membership(Parameters):
     "was held out, of how many pairs, and the variance; and of 50 patients and more, how many are accused of having "
     "been trained on, rightly and wrongly.",
 )
-def membership(rows: Rows, _: Membership) -> Answer:
+def membership(rows: Rows, asked: Membership) -> Answer:
     """Won pairs, pairs and variance within this hospital; accusations at two shares of false ones."""
     attacked = attacked_here(rows)
-    pairs, accused = np.zeros(3), np.zeros((len(ALLOWED), 5))
+    pairs, accused = np.zeros(3), np.zeros((len(asked.allowed), 5))
     found = won(attacked)
     if found is not None:
         pairs[:] = [found.value * found.pairs, found.pairs, found.variance * found.pairs**2]
-    for index, allowed in enumerate(ALLOWED):
-        if int(allowed * len(rows.cohort.ids)) < SMALLEST_CELL:
-            continue  # a threshold between few patients would tell on them
+    for index, allowed in enumerate(asked.allowed):
+        if not accuses(len(rows.cohort.ids), allowed):
+            continue
         who = caught(attacked, allowed)
         if who is not None:
             accused[index] = [who.members, who.accused_members, who.others, who.accused_others, who.variance]

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from client.contributions import contributions
 from client.queries.registry import Parameters, query
 from client.queries.subgroups import compares, divided
 from client.rows import Rows
@@ -38,7 +39,8 @@ class RollCall(Parameters):
     RollCall,
     leaves="In clear: number of patients and events, missing values a column (5 and more), scanner models of five "
     "patients and more, column names, medians to two digits, software versions, the hospital's public key; in which "
-    "of the study's subgroups it has five patients and more, and five of every class.",
+    "of the study's subgroups it has five patients and more, and five of every class; whether ten patients and more "
+    "were measured again, by kind, and five have an image.",
 )
 def roll_call(rows: Rows, _: RollCall) -> Answer:
     """Answer the roll call of a study."""
@@ -66,6 +68,7 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
             medians=_medians(rows),
             subgroups=tuple(k for k, mask in enumerate(masks) if mask.any()),
             comparing=tuple(k for k, mask in enumerate(masks) if mask.any() and compares(cohort.outcome[mask])),
+            contributes=contributions(rows),
         ),
     )
 

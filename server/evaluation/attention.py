@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from common.query import FEWEST_HOSPITALS
+from common.room import Room
 from common.splits import FINAL
 from common.study import Study
 from server.federation import Federation
@@ -66,9 +68,9 @@ def attention_of(
     )
 
 
-def with_attention(federation: Federation, study: Study, prepared: Prepared, models: Models) -> Models:
-    """The models with what the final one looks at, where it is a network on images."""
-    if models.networks is None:
+def with_attention(federation: Federation, study: Study, room: Room, prepared: Prepared, models: Models) -> Models:
+    """The models with what the final one looks at, where it is a network on images that three hospitals have."""
+    if models.networks is None or room.contributing("images") < FEWEST_HOSPITALS:
         return models
     looked_at = models.networks.columns[models.networks.splits.index(FINAL), 0]
     found = attention_of(federation, study, prepared, models.scores, looked_at)

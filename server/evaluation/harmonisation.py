@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.dimension import columns_allowed
-from common.query import SMALLEST_CELL, Disclosed
+from common.query import FEWEST_HOSPITALS, SMALLEST_CELL, Disclosed
+from common.room import Room
 from common.splits import FINAL, INNER
 from common.study import Study
 from common.whole_hospitals import trains
@@ -54,7 +55,11 @@ class Judged:
 
 
 def judge_harmonisation(
-    federation: FlowerFederation, study: Study, prepared: Prepared, disclosed: Mapping[str, Disclosed]
+    federation: FlowerFederation,
+    study: Study,
+    prepared: Prepared,
+    disclosed: Mapping[str, Disclosed],
+    room: Room,
 ) -> Judged | None:
     """Ask about the hospital effect before and after; None where nothing was harmonised."""
     harmonised, layout = prepared.harmonised, prepared.layout
@@ -68,7 +73,9 @@ def judge_harmonisation(
     except ValueError as impossible:  # covariates that stand for the hospitals
         return Judged(advice=None, reason=f"Whether harmonisation helped could not be judged: {impossible}.")
     offset = prepared.centre[0, list(question.features)]
-    pairs = ask_about_pairs(federation, question, total, harmonised.before, harmonised.view, offset)
+    pairs = None
+    if room.contributing("retest") >= FEWEST_HOSPITALS:
+        pairs = ask_about_pairs(federation, question, total, harmonised.before, harmonised.view, offset)
     found = replace(found, pairs=pairs)
     share = kept(found.before.t, found.after.t)
     outcome = study.outcome_columns()[-1:] if question.outcome else []

@@ -26,7 +26,7 @@ from server.federation import Federation
 from server.methods.pipeline import Prepared
 
 WHEN = ("before", "after")
-FEWEST_PAIRS, FEWEST_HOSPITALS_WITH_PAIRS = 30, 3
+FEWEST_PAIRS = 30
 PATIENTS_A_BIN = 10
 NULL_DRAWS = 500
 NULL_QUANTILE = 0.95
@@ -137,9 +137,9 @@ def ask_about_effects(federation: Federation, question: Question) -> tuple[Found
 def ask_about_pairs(
     federation: Federation, question: Question, total: Sums, before: str, after: str, offset: Array
 ) -> Pairs | None:
-    """Lin's concordance by the final model, where at least three hospitals have pairs."""
+    """Lin's concordance by the final model, of thirty pairs and more."""
     hospitals, pairs = (round(float(x)) for x in total["retest"])
-    if hospitals < FEWEST_HOSPITALS_WITH_PAIRS or pairs < FEWEST_PAIRS:
+    if pairs < FEWEST_PAIRS:
         return None
     sums = federation.ask(
         "retest",

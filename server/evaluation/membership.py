@@ -4,7 +4,8 @@ Within each hospital, an attacker who knows a patient's row and outcome ranks th
 knows them (client/membership.py says by which score). Pairs of one that the model was trained on and one that was held
 out, in the right order, over all pairs: AUC = Σ_h W_h / Σ_h P_h, its variance Σ_h P_h² v_h / (Σ_h P_h)², v_h by
 leaving each patient out in turn. 0.5: the models tell nothing. And the share of members that are accused where 1 % or
-10 % false accusations are allowed, each hospital taking its own threshold; v then takes the threshold as given.
+10 % false accusations are allowed, each hospital taking its own threshold; v then takes the threshold as given. Three
+hospitals must have patients enough for that, by what they signed: fewer would be seen alone.
 The final model has no patients that were held out, so the models of the folds stand for it: fitted in the same way,
 on (folds − 1)/folds of the patients; more patients are hidden better.
 Rounds: 1. What leaves: W, P, P²v and counts of accusations, as masked totals. Exact.
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 from common.auditing import ALLOWED, Attack, attack_of, is_audited
+from common.query import FEWEST_HOSPITALS
+from common.room import Room
 from common.study import Study
 from server.evaluation.discrimination import NOT_ESTIMABLE, Estimate
 from server.federation import Federation
@@ -32,7 +35,7 @@ class Accused:
     wrongly
         The share of others that is accused; near `allowed`.
     members
-        Patients times models behind the estimate; 0 where no hospital has enough patients.
+        Patients times models behind the estimate; 0 where fewer than three hospitals have enough.
     """
 
     allowed: float
@@ -52,7 +55,7 @@ class Audited:
     sentence: str
 
 
-def audit(federation: Federation, study: Study, view: str) -> Audited | None:
+def audit(federation: Federation, study: Study, room: Room, view: str) -> Audited | None:
     """Attack the models of the k-fold inside every hospital; None where there are none.
 
     Parameters
@@ -62,14 +65,16 @@ def audit(federation: Federation, study: Study, view: str) -> Audited | None:
     """
     if not is_audited(study):
         return None
-    sums = federation.ask("membership", view=view, rows="held_out").sums
+    allowed = [share for share in ALLOWED if room.accusing(study, share) >= FEWEST_HOSPITALS]
+    sums = federation.ask("membership", view=view, rows="held_out", parameters={"allowed": allowed}).sums
     won, pairs, variance = map(float, sums["pairs"])
     auc = Estimate.normal(won / pairs, sqrt(variance) / pairs) if pairs > 0 else NOT_ESTIMABLE
     accused = []
-    for allowed, row in zip(ALLOWED, sums["accused"], strict=True):
-        members, rightly, others, wrongly, error = map(float, row)
+    found = dict(zip(allowed, sums["accused"].tolist(), strict=True))
+    for allowed_share in ALLOWED:
+        members, rightly, others, wrongly, error = found.get(allowed_share, [0.0] * 5)
         estimate = Estimate.normal(rightly / members, sqrt(error) / members) if members > 0 else NOT_ESTIMABLE
-        accused.append(Accused(allowed, estimate, wrongly / others if others > 0 else None, int(members)))
+        accused.append(Accused(allowed_share, estimate, wrongly / others if others > 0 else None, int(members)))
     return Audited(attack_of(study), auc, int(pairs), tuple(accused), _sentence(auc))
 
 

@@ -10,11 +10,13 @@ Features below `features.stability.minimum_icc` are left out once, before folds:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from common.errors import StudyStopped
 from common.query import FEWEST_HOSPITALS, View
+from common.room import Room
 from common.splits import FINAL
 from common.stability import Stability
 from common.study import Study
@@ -54,7 +56,9 @@ class Stable:
         return tuple(name for name in self.features if name not in self.left_out)
 
 
-def measure_stability(federation: Federation, study: Study, features: tuple[str, ...]) -> Stable | None:
+def measure_stability(
+    federation: Federation, study: Study, room: Room, features: tuple[str, ...]
+) -> Stable | None:
     """Ask how stable the features are; None where the study does not want to know."""
     settings = study.features.stability if study.features is not None else None
     if settings is None or not features:
@@ -64,10 +68,11 @@ def measure_stability(federation: Federation, study: Study, features: tuple[str,
     told = {
         kind: np.flatnonzero(np.rint(counts[f"{kind}_hospitals"]) >= FEWEST_HOSPITALS)
         for kind in settings.measurements()
+        if room.contributing(kind) >= FEWEST_HOSPITALS
     }
-    agreement = {}
+    agreement: dict[str, Agreement] = {}
     if any(len(columns) for columns in told.values()):
-        asked = {kind: columns.tolist() for kind, columns in told.items()}
+        asked: dict[str, Any] = {kind: columns.tolist() for kind, columns in told.items()}
         sums = federation.ask("stability_sums", view=view, splits=(FINAL,), parameters=asked).sums
         for kind, columns in told.items():
             if len(columns):

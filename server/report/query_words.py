@@ -9,7 +9,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Roll call",
             "In clear, about the hospital: number of patients and events, missing values per column (5 or more), "
             "scanner models (of 5 patients or more), column names, medians to two digits, software versions, "
-            "the hospital's public key; in which of the study's subgroups it takes part.",
+            "the hospital's public key; in which of the study's subgroups it takes part; whether it has ten patients "
+            "who were measured again, and five with an image.",
         ),
         "cohort_counts": (
             "Numbers of patients",
@@ -271,7 +272,7 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Can it be told who was in the study",
             "Pairs of a patient that a model was trained on and one that it was not: how many there are, how many an "
             "attacker who knows both rows puts in the right order, and the variance. And of hospitals with 50 patients "
-            "or more: how many such an attacker accuses, rightly and wrongly.",
+            "or more, where three are so large: how many such an attacker accuses, rightly and wrongly.",
         ),
         "external_figures": (
             "The external hospitals' own figures",

@@ -63,7 +63,13 @@ def test_joining_by_files_word_for_word(consortium: Path, hospital: Path, tmp_pa
     assert said("coordinator", "list", consortium).splitlines()[1].split()[:2] == ["aspen", "invited"]
     text = said("site", "join", invitation, hospital, "--offline", "--out", request)
     assert "the same command with --answer" in text
-    said("coordinator", "sign", request, consortium, "--out", answer)
+    answer.write_text("another hospital's")
+    refused = hepafed("coordinator", "sign", request, consortium, "--out", answer)
+    assert refused.exit_code == 1
+    assert f"{answer} is there already; name another file with --out, or add --overwrite" in refused.output
+    assert answer.read_text() == "another hospital's"
+    assert "invited" in said("coordinator", "list", consortium)
+    said("coordinator", "sign", request, consortium, "--out", answer, "--overwrite")
     text = said("site", "join", invitation, hospital, "--offline", "--answer", answer)
     assert "aspen has joined; its certificate is good until" in text
     listed = said("coordinator", "list", consortium)

@@ -78,9 +78,9 @@ def test_a_file_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
     file.write_text("mine", encoding="utf-8")
     refused = hepafed_study("new", file)
     assert refused.exit_code == 1
-    assert "--force" in refused.stderr
+    assert "--overwrite" in refused.stderr
     assert file.read_text(encoding="utf-8") == "mine"
-    assert hepafed_study("new", file, "--force").exit_code == 0
+    assert hepafed_study("new", file, "--overwrite").exit_code == 0
     assert Study.from_file(file).study == "my-study"
 
 
@@ -123,7 +123,7 @@ def test_a_table_of_patients_in_the_place_of_a_study_is_not_printed(tmp_path: Pa
         ("site", "check", folder, "--study", table),
         ("study", "check", _with_a_table_inside(tmp_path, table)),
     ):
-        hepafed_study("new", tmp_path / "study.yaml", "--force")
+        hepafed_study("new", tmp_path / "study.yaml", "--overwrite")
         result = hepafed(*words)
         assert result.exit_code != 0
         assert "write" in result.output, result.output

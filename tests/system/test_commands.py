@@ -25,13 +25,24 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
         yield made
 
 
-def test_a_study_is_stopped_and_resumed_and_ends_as_one_that_nobody_touched(running: Consortium) -> None:
+@pytest.fixture(scope="module")
+def studied(running: Consortium) -> Consortium:
+    """The consortium, with a study that nobody touched as its newest run."""
+    said = hepafed("run", running.study, "--coordinator", running.coordinator)
+    assert "Report:" in said
+    assert "median" in said
+    return running
+
+
+def test_a_study_is_stopped_and_resumed_and_ends_as_one_that_nobody_touched(studied: Consortium) -> None:
     """Everything is approved under the roster of fingerprints; nothing runs in the lower profile."""
+    running, untouched = studied, studied.run()
     listed = hepafed("coordinator", "list", running.coordinator)
     assert all(name in listed for name in running.hospitals)
     said = hepafed("run", running.study, "--coordinator", running.coordinator, "--detach")
     assert said.count("(online)") == 4, said
     run = running.run()
+    assert run.name != untouched.name
     after_exchanges(run, 4)
     assert "running" in hepafed("runs", "--coordinator", running.coordinator)
     said = hepafed("stop", run.name, "--coordinator", running.coordinator)
@@ -50,17 +61,13 @@ def test_a_study_is_stopped_and_resumed_and_ends_as_one_that_nobody_touched(runn
     assert "finished" in hepafed("runs", "--coordinator", running.coordinator)
     assert "is finished" in hepafed("resume", run.name, "--coordinator", running.coordinator, code=1)
 
-    said = hepafed("run", running.study, "--coordinator", running.coordinator)
-    assert "Report:" in said
-    assert "median" in said
-    assert running.run().name != run.name
-    assert without_transport(running.run().folder / "results.json") == resumed
+    assert without_transport(untouched.folder / "results.json") == resumed
 
 
-def test_every_hospital_sees_what_left_it_and_a_changed_entry_would_show(running: Consortium) -> None:
-    for folder in running.hospitals.values():
+def test_every_hospital_sees_what_left_it_and_that_no_entry_was_changed(studied: Consortium) -> None:
+    for folder in studied.hospitals.values():
         assert "none edited, removed or moved" in hepafed("site", "ledger", folder, "--verify")
-    assert "logistic" in hepafed("site", "ledger", folder)
+        assert "logistic" in hepafed("site", "ledger", folder)
     assert "the coordinator last answered" in hepafed("site", "status", folder)
     assert "Nothing is broken" in hepafed("site", "doctor", folder)
 
