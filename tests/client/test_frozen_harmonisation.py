@@ -18,7 +18,7 @@ from harmonization.apply import estimate
 from harmonization.parameters import CombatParameters, CombatSettings
 from server.progress import Silence
 from tests.harmonization.pooled_combat import iterated, make_table, pooled_regression
-from tests.hospitals_on_disk import study, write_hospitals
+from tests.hospitals_on_disk import UNMASKED, study, write_hospitals
 
 FEATURES = [f"f{j:02d}" for j in range(30)]
 CLINICAL = ["size_mm", "sex", "kernel", "scanner", "mvi"]
@@ -52,10 +52,13 @@ def run_study(folder: Path, table: pd.DataFrame, harmonisation: dict[str, Any], 
     sites = write_hospitals(folder / "sites", table, CLINICAL, FEATURES)
     chosen = study(
         harmonisation={"method": "combat", "preserve": ["size_mm", "sex"]} | harmonisation,
-        **({"variables": KERNELS, "validation": {"folds": 0, "leave_one_hospital_out": False}} | changes),
+        **({"variables": KERNELS, "validation": NO_FOLDS, "privacy": UNMASKED} | changes),
     )
     simulate(Simulation(chosen, find_hospitals(sites), folder / "out"), Silence())
     return folder / "out"
+
+
+NO_FOLDS = {"folds": 0, "leave_one_hospital_out": False}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A released model inside a hospital: known patients get the study's predictions, new ones the locked model's, once."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ FEATURES = ["mean_texture", "mean_area", "worst_symmetry"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three hospitals fit a harmonised model with gaps imputed; dogwood took no part; plan, study and lock beside."""
     folder = tmp_path_factory.mktemp("released")
     table = breast_cancer()
@@ -42,6 +43,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert locked.exit_code == 0, locked.output
     assert json.loads((folder / "lock.json").read_text())["lock"] in locked.output
     return folder
+
+
+@pytest.fixture
+def folder(released: Path, tmp_path: Path) -> Path:
+    """A test's own copy: hospitals predict, and lose, what other tests look at."""
+    return Path(shutil.copytree(released, tmp_path / "released"))
 
 
 def predictions(folder: Path, name: str) -> pd.Series:

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
-from tests.hospitals_on_disk import study, write_hospitals
+from tests.hospitals_on_disk import UNMASKED, study, write_hospitals
 
 FEATURES = [f"f{j:02d}" for j in range(30)]
 COVARIATES, FOLDS, COLUMNS = ["age", "sex"], 5, 13
@@ -78,7 +78,9 @@ def run(folder: Path, table: pd.DataFrame, retest: pd.DataFrame | None = None, *
     if retest is not None:
         for name, rows in retest[["id", "hospital", *FEATURES]].groupby("hospital"):
             rows.drop(columns="hospital").to_csv(sites / str(name) / "features_retest.csv", index=False)
-    simulate(Simulation(study(**changes), find_hospitals(sites), folder / "out"), Silence())
+    simulate(
+        Simulation(study(**({"privacy": UNMASKED} | changes)), find_hospitals(sites), folder / "out"), Silence()
+    )
     results: dict[str, Any] = json.loads((folder / "out" / "results.json").read_text())
     return results
 

@@ -18,7 +18,7 @@ from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.app import CHECKPOINT
 from server.progress import Silence
 from server.results.small_cells import events_by_site, flow_in_ranges, known_or_none
-from tests.hospitals_on_disk import study, write_hospitals
+from tests.hospitals_on_disk import UNMASKED, study, write_hospitals
 from tests.server.heard import Heard, listening_to_questions
 
 CLINICAL = ["a", "b", "c", "d"]
@@ -56,7 +56,8 @@ def run(tmp_path: Path, asked: Asked) -> Callable[..., dict[str, Any]]:
         sites = write_hospitals(tmp_path / "sites", table, columns, FEATURES)
         radiomics = {"radiomics": "all"} if "harmonisation" in changes else {}
         validation = {"folds": 2, "leave_one_hospital_out": False}
-        chosen = study(**({"predictors": {"clinical": clinical} | radiomics, "validation": validation} | changes))
+        asked = {"predictors": {"clinical": clinical} | radiomics, "validation": validation, "privacy": UNMASKED}
+        chosen = study(**(asked | changes))
         simulate(Simulation(chosen, find_hospitals(sites), tmp_path / "out"), Silence())
         results: dict[str, Any] = json.loads((tmp_path / "out" / "results.json").read_text())
         return results

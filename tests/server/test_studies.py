@@ -15,7 +15,7 @@ from common.errors import StudyStopped
 from common.study import Study
 from deploy.simulation.simulate import Simulation, find_hospitals, simulate
 from server.progress import Silence
-from tests.hospitals_on_disk import study, write_hospitals
+from tests.hospitals_on_disk import UNMASKED, study, write_hospitals
 
 CLINICAL = ["age", "afp", "size"]
 FEATURES = ["texture", "entropy"]
@@ -51,9 +51,8 @@ def run(tmp_path: Path) -> Run:
 
 def asking(**changes: Any) -> Study:
     predictors = {"clinical": CLINICAL, "radiomics": "all"}
-    return study(
-        **({"predictors": predictors, "validation": {"folds": 3, "leave_one_hospital_out": False}} | changes)
-    )
+    folds = {"folds": 3, "leave_one_hospital_out": False}
+    return study(**({"predictors": predictors, "validation": folds, "privacy": UNMASKED} | changes))
 
 
 def pooled_fit(x: pd.DataFrame, y: pd.Series, c: float = 1.0) -> dict[str, float]:
