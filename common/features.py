@@ -18,7 +18,7 @@ from common.stability import Stability
 from common.strict_yaml import Misfits, Place
 from common.variables import Strict
 
-PREPROCESSING_VERSION = 2
+PREPROCESSING_VERSION = 3
 """Raised by whoever changes a number that client/preprocessing.py, regions/ or extraction/ compute."""
 
 NUMERICAL_PACKAGES = ("pyradiomics", "SimpleITK", "numpy", "PyWavelets")
