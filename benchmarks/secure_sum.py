@@ -20,7 +20,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.secure_sum.agreement import Agreement, fingerprint_of
-from common.secure_sum.fixed_point import choose_scales, magnitudes
+from common.secure_sum.fixed_point import magnitudes
 from common.secure_sum.participant import Participant
 from common.secure_sum.set_up import SetUp
 from common.secure_sum.total import RoundTotal
@@ -82,7 +82,7 @@ def _measure_round(
     def answer(hospital: str) -> dict[str, np.ndarray]:
         return {"x": np.random.default_rng(set_up.agreement.point(hospital)).normal(size=values)}
 
-    scales = choose_scales({survivors[0]: magnitudes({"x": np.full(values, 100.0)}, {})})
+    scales = magnitudes({"x": np.full(values, 100.0)}, {})
     total = RoundTotal(set_up, number, question, scales)
     exact, size = np.zeros(values), np.zeros(values)
     for hospital in survivors:

@@ -27,7 +27,9 @@ from client.gate_rules.local_work import check_local_work
 from client.gate_rules.lone_contributors import check_lone_contributors
 from client.gate_rules.lone_second_outcome import check_lone_second_outcome
 from client.gate_rules.lone_subgroups import check_lone_subgroups
+from client.gate_rules.measured_again import freeze_measured_again
 from client.gate_rules.memory import Earlier, Memory
+from client.gate_rules.other_rosters import check_other_rosters
 from client.gate_rules.participation import check_participation
 from client.gate_rules.questions import questions_of
 from client.gate_rules.repetition import check_repetition, check_view
@@ -129,6 +131,7 @@ def freeze(site: Site, store: Store, admitted: Admitted, study: Study, cohort: C
     """
     if not site.lower_profile:
         check_cohort(site, admitted.memory, study, cohort)
+    freeze_measured_again(site, admitted.memory, study, cohort)
     store.freeze_cohort(study.hash, digest)
     keep_cohort(admitted.memory, study, cohort)
 
@@ -161,6 +164,8 @@ def check(rows: Rows, asked: Any, admitted: Admitted, another: bool) -> Threshol
         return here
     check_external_total(rows, room)
     held = check_row_sets(rows, asked, about, room)
+    if another:
+        check_other_rosters(rows, admitted.memory, room, held.columns)
     adds = trains(rows.study, rows.site.name) or asks_about_external(query)  # else this hospital's sums are zeros
     if adds and (another or query.disclosure == "single hospital"):
         check_alone(rows, held.columns)

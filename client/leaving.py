@@ -51,7 +51,13 @@ class Left:
 
 
 def copies_of(site: Site, study: str) -> Copies:
-    """Which copies go when a study, by name or hash, is left, and why the others stay."""
+    """Which copies go when a study, by name or hash, is left, and why the others stay.
+
+    Raises
+    ------
+    HepafedError
+        Where no such study was ever approved here: there is nothing to leave.
+    """
     with closing(Store(site.own)) as store:
         return _copies_of(site, store, study, _approved(store, study))
 
@@ -59,21 +65,23 @@ def copies_of(site: Site, study: str) -> Copies:
 def leave(site: Site, study: str) -> Left:
     """Revoke every approval of a study, by name or hash, and delete this hospital's copies of its results."""
     with closing(Store(site.own)) as store:
+        hashes = _approved(store, study)
         revoked = tuple(revoke(store, study))
-        if not revoked:
-            raise HepafedError(
-                f"{study}: no approval of a study of this name or hash that still holds; hepafed site ledger shows "
-                "what was answered. Nothing was changed"
-            )
         with alone_in(site.own_folder):
-            copies = _copies_of(site, store, study, _approved(store, study))
+            copies = _copies_of(site, store, study, hashes)
             delete_copies(site.own_folder, list(copies.go))
     return Left(revoked, copies)
 
 
 def _approved(store: Store, study: str) -> set[str]:
-    """The hashes of every version of a study that was ever approved here."""
-    return {given.study for given in approvals(store) if study in (given.study, given.name)}
+    """The hashes of every version of a study that was ever approved here; one that was revoked since is left, too."""
+    hashes = {given.study for given in approvals(store) if study in (given.study, given.name)}
+    if not hashes:
+        raise HepafedError(
+            f"{study}: no study of this name or hash was ever approved here; hepafed site ledger shows what was "
+            "answered. Nothing was changed"
+        )
+    return hashes
 
 
 def _copies_of(site: Site, store: Store, study: str, hashes: set[str]) -> Copies:

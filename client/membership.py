@@ -67,6 +67,8 @@ class Caught:
     accused_others: int
     variance: float
     """Of `accused_members`, the patients taken as drawn at random and the threshold as given."""
+    patients: int
+    """Different ones who are accused by any model."""
 
     @property
     def found(self) -> float:
@@ -194,4 +196,5 @@ def caught(attacked: Attacked, allowed: float) -> Caught | None:
         others=int(others.size),
         accused_others=int((accused & ~attacked.member).sum()),
         variance=float(((rightly - share * as_member) ** 2).sum()),
+        patients=int(accused.any(axis=0).sum()),
     )

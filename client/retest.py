@@ -7,18 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from client.cohort.cohort import Cohort
 from client.cohort.columns_file import read_columns_file
 from client.cohort.faults import some
 from client.cohort.features_file import read_features
 from client.members import Members
 from client.rows import Rows
+from client.site import Site
 from client.steps import Fitted
 from client.view import STEPS
 from common.errors import Code, HospitalError
 from common.splits import FINAL
+from common.study import Study
+from common.whole_hospitals import trains
 
 FEWEST_PAIRS = 10
-"""Below this many patients measured twice a hospital says nothing of them."""
+"""Below this many patients measured twice a hospital says nothing of them, nor of a feature that fewer have twice."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class _MeasuredTwice(Members):
 
 
 def pairs_in(rows: Rows) -> int:
-    """How many patients of the cohort were measured twice; 0 where they are fewer than ten."""
-    return len(_second(rows)[0])
+    """How many patients of the cohort were measured twice; 0 where no feature has ten of them."""
+    patients, second = second_measurement(rows.site, rows.study, rows.cohort)
+    return len(patients) if (~np.isnan(rows.cohort.features + second)).sum(axis=0).max(initial=0) else 0
 
 
 def measured_twice(rows: Rows, view_hash: str) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +54,7 @@ def measured_twice(rows: Rows, view_hash: str) -> tuple[np.ndarray, np.ndarray]:
 
     Columns are the view's; a cell that is missing in either measurement is NaN in both.
     """
-    patients, second = _second(rows)
+    patients, second = second_measurement(rows.site, rows.study, rows.cohort)
     if not len(patients):
         width = rows.views.matrix(view_hash, FINAL).shape[1]
         return np.zeros((0, width)), np.zeros((0, width))
@@ -72,15 +77,18 @@ def measured_twice(rows: Rows, view_hash: str) -> tuple[np.ndarray, np.ndarray]:
     return matrix[: len(first)][patients], matrix[len(first) :][patients]
 
 
-def _second(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """The patients measured twice, by number, and the second measurement of the whole cohort, NaN without one."""
-    site, cohort, name = rows.site, rows.cohort, rows.site.file.retest
+def second_measurement(site: Site, study: Study, cohort: Cohort) -> tuple[np.ndarray, np.ndarray]:
+    """The patients measured twice, by number, and the second measurement of the whole cohort, NaN without one.
+
+    A feature that fewer than ten patients have in both measurements has none: its sums would be those of a few.
+    """
+    name = site.file.retest
     nobody = np.array([], dtype=np.intp), np.full(cohort.features.shape, np.nan)
-    if not cohort.feature_names or not (site.folder / name).is_file():
+    if not cohort.feature_names or not (site.folder / name).is_file() or not trains(study, site.name):
         return nobody
     path = site.folder / site.file.columns
     columns = read_columns_file(path, required="columns" in site.file.model_fields_set)
-    found = read_features(site, columns, rows.study.predictors, name)
+    found = read_features(site, columns, study.predictors, name)
     absent = [column for column in cohort.feature_names if column not in found.names]
     if absent:
         raise HospitalError(
@@ -95,4 +103,5 @@ def _second(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         return nobody
     second = np.full(cohort.features.shape, np.nan)
     second[patients] = found.matrix[[row_of[cohort.ids[i]] for i in patients]][:, order]
+    second[:, (~np.isnan(cohort.features + second)).sum(axis=0) < FEWEST_PAIRS] = np.nan
     return patients, second

@@ -19,6 +19,7 @@ from client.members import Members
 from client.site import Site
 from client.view import Views
 from common.errors import HepafedError
+from common.networks.installed import lacks_pytorch
 from common.outcomes import SurvivalOutcome
 from common.released_model import ReleasedModel
 from common.splits import FINAL
@@ -53,6 +54,8 @@ class _Taught(Members):
 
 def read_patients(site: Site, model: ReleasedModel) -> tuple[Cohort, tuple[str, ...]]:
     """The hospital's patients as the model needs them, without a look at their outcomes; and notes."""
+    if lacking := lacks_pytorch(model.study):
+        raise HepafedError(lacking)
     return as_the_model_needs(read_cohort(site, model.study, outcome_needed=False), model, site)
 
 

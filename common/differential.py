@@ -154,6 +154,9 @@ def _of_a_network(study: "Study", network: "Network") -> Iterator[tuple[Place, s
         yield ("network", "strategy"), said
     if network.sees_images:
         yield ("network", "architecture"), "differential privacy is there for networks on columns: write mlp"
+    if network.precision == "mixed":
+        said = "a gradient a patient has no layers in bfloat16: write single"
+        yield ("network", "precision"), said
     for name in sorted(network.model_fields_set - set(NETWORK)):
         said = "each round is one step over all patients, with noise: take it out"
         yield ("network", name), f"not together with privacy.differential: {said}"

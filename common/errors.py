@@ -58,6 +58,7 @@ class Code(StrEnum):
     LITTLE_WORK = "refused_too_little_local_training"
     EXPLODED = "refused_exploded_update"
     LONE_SECOND = "refused_second_outcome_of_too_few_hospitals"
+    LONE_IMAGES = "refused_images_of_too_few_hospitals"
     # the conversation
     UNKNOWN_VIEW = "unknown_view"
     SILENT = "no_answer"

@@ -62,6 +62,9 @@ class PatchPhase(Strict):
             raise Misfits([(("window",), f"starts at {low:g} and ends at {high:g}: put the lower first")])
         if self.bias_correction and self.modality != "MRI":
             raise Misfits([(("bias_correction",), f"N4 is for MRI, not {self.modality}: take it out")])
+        if self.normalise_over == "liver" and self.modality != "MRI":
+            said = f"{self.modality} is measured in units of its own: take it out"
+            raise Misfits([(("normalise_over",), said)])
         return self
 
     @property

@@ -219,6 +219,7 @@ class Disclosed(BaseModel):
     subgroups: tuple[Annotated[int, Field(ge=0)], ...] = ()
     comparing: tuple[Annotated[int, Field(ge=0)], ...] = ()
     contributes: tuple[Contribution, ...] = ()
+    alone: bool = False
     auc: dict[str, tuple[float, float]] = {}
     calibration: dict[str, tuple[float, float]] = {}
     code: Code | None = None

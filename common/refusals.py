@@ -38,6 +38,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.LITTLE_WORK: "its gate asks for an epoch or ten local steps between answers: raise network.local_steps",
         Code.EXPLODED: "training diverged there and it sent nothing: lower network.learning_rate, or set clip_gradient",
         Code.LONE_SECOND: "too few hospitals know the second outcome: take network.also out, or leave no hospital out",
+        Code.LONE_IMAGES: "too few hospitals have images: take them out of the study, or leave no hospital out",
         Code.SEALED: "its patients are sealed, and another model was judged on them before",
         Code.NEARLY_SAME_COHORT: "its cohort differs by a few patients from another study's: wait for more changes",
     }
@@ -55,6 +56,7 @@ ALIKE = frozenset(
         Code.LITTLE_WORK,
         Code.EXPLODED,
         Code.LONE_SECOND,
+        Code.LONE_IMAGES,
     }
 )
 """Rules that follow from what everybody knows: without one hospital the others would refuse as well."""

@@ -33,6 +33,8 @@ class Seat(BaseModel):
         Numbers of the study's subgroups in which it takes part, and in which it has five patients of every class.
     contributes
         What it can add to totals to which some hospitals alone can.
+    alone
+        Whether its policy allows that its own sums are derived.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +46,7 @@ class Seat(BaseModel):
     subgroups: tuple[int, ...] = ()
     comparing: tuple[int, ...] = ()
     contributes: tuple[Contribution, ...] = ()
+    alone: bool = False
     key: str = Field(default="", pattern=f"^$|{HEXADECIMAL}")
     signature: str = Field(default="", pattern=f"^$|{HEXADECIMAL}")
 
@@ -115,7 +118,15 @@ class Room:
 
     def contributing(self, what: str) -> int:
         """How many hospitals can add to a total to which some alone can."""
-        return sum(what in seat.contributes for seat in self.seats)
+        return len(self.contributors(what).seats)
+
+    def contributors(self, what: str) -> "Room":
+        """The seats of those who can."""
+        return Room(tuple(seat for seat in self.seats if what in seat.contributes))
+
+    def knowing(self, column: str) -> "Room":
+        """The seats of those who surely have a value of a column."""
+        return Room(tuple(seat for seat in self.seats if seat.without_missing(column) > 0))
 
     def accusing(self, study: Study, allowed: float) -> int:
         """How many hospitals have patients enough for the audit's accusations at a share of false ones."""
@@ -185,6 +196,7 @@ def seat_of(hospital: str, said: Disclosed) -> Seat:
         subgroups=said.subgroups,
         comparing=said.comparing,
         contributes=said.contributes,
+        alone=said.alone,
         key=said.key or "",
         signature=said.signature or "",
     )

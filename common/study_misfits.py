@@ -89,6 +89,9 @@ def _with_a_network(study: "Study") -> Iterator[tuple[Place, str]]:
         yield ("network",), f"model.kind is {study.model.kind}: write kind: network, or take the section out"
     for name in sorted(study.model.model_fields_set - {"kind", "inner_folds"}):
         yield ("model", name), "a network has none: take it out; see network.weight_decay and early_stopping"
+    if study.network.early_stopping is None and "inner_folds" in study.model.model_fields_set:
+        said = "no patient is held out: write network.early_stopping too, or take it out"
+        yield ("model", "inner_folds"), said
     if study.stacks():
         yield ("compare",), "networks' scores are not stacked: name columns for every model"
     yield from (

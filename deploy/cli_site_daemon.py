@@ -154,7 +154,8 @@ def leave(
     except HepafedError as error:
         fail(str(error))
     there = in_few_words(site.own_folder, copies.go)
-    say(console, f"Goes: the approval of {study}; copies of results: {there or 'none of this study are there'}")
+    there = there or "none of this study are there"
+    say(console, f"Goes: the approval of {study}, if it still holds; copies of results: {there}")
     say(console, "What stays:")
     for why in dict.fromkeys(reason for _, reason in copies.stay):
         kept = in_few_words(site.own_folder, [path for path, reason in copies.stay if reason == why])
@@ -169,6 +170,8 @@ def leave(
         fail(str(error))
     for study_hash in left.revoked:
         say(console, f"Left: {study_hash}. A run that goes on stops at its next question here")
+    if not left.revoked:
+        say(console, f"Left: {study}. No approval of it held any more")
     if left.copies.go:
         say(console, f"Deleted in {site.own_folder}: {in_few_words(site.own_folder, left.copies.go)}")
 

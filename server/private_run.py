@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from flwr.serverapp import Grid
 
-from common.errors import HospitalLost, StudyStopped
+from common.errors import HospitalLost, StudyError, StudyStopped
+from common.networks.installed import lacks_pytorch
 from common.privacy_plan import times_of
 from common.query import View
 from common.splits import FINAL, schemes_of
@@ -67,6 +68,8 @@ def run_privately(
         Whether the same study without noise runs beside it, to show what privacy cost: hospitals answer it only on
         one machine that holds all the data.
     """
+    if lacking := lacks_pytorch(study):
+        raise StudyError(lacking)
     checkpoint = Checkpoint(checkpoint_file)
     try:
         checkpoint.begin(study)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from flwr.serverapp import Grid
 
-from common.errors import Code, HospitalLost, StudyStopped
+from common.errors import Code, HospitalLost, StudyError, StudyStopped
+from common.networks.installed import lacks_pytorch
 from common.query import FEWEST_HOSPITALS
 from common.study import Study
 from common.whole_hospitals import misplaced
@@ -22,6 +23,8 @@ def run_study(study: Study, grid: Grid, checkpoint_file: Path, progress: Progres
     """Run a study, or go on with one that was interrupted, over the hospitals of a Flower grid."""
     if study.features is not None:
         study.features.refuse_unprepared()
+    if lacking := lacks_pytorch(study):
+        raise StudyError(lacking)
     checkpoint = Checkpoint(checkpoint_file)
     try:
         checkpoint.begin(study)

@@ -117,7 +117,7 @@ def _train(study: Study, federation: FlowerFederation, ground: Groundwork, progr
     progress.phase("train networks", study.network.rounds)
     models = fit_networks(federation, study, prepared, active, ground.room, progress)
     models = with_attention(federation, study, ground.room, prepared, models)
-    return with_second_task(federation, study, models)
+    return with_second_task(federation, study, ground.room, models)
 
 
 def _evaluate(

@@ -70,7 +70,10 @@ def room_of(
     here = site_of(hospital).name
     numbers = {name: own if name == here else others for name in names}
     return Room(
-        tuple(seat(hospital, chosen, n, many, **({"events": many // 2} | said)) for n, many in numbers.items())
+        tuple(
+            seat(hospital, chosen, n, many, **({"events": many // 2, "alone": True} | said))
+            for n, many in numbers.items()
+        )
     ).to_json()
 
 

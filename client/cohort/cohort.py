@@ -18,6 +18,7 @@ from client.cohort.survival_times import in_days_since_landmark
 from client.site import Site
 from client.withdrawal import withdrawn
 from common.errors import Code, HospitalError
+from common.networks.installed import lacks_pytorch
 from common.outcomes import TimedOutcome
 from common.query import canonical_json
 from common.study import Study
@@ -85,6 +86,8 @@ def read_cohort(site: Site, study: Study, *, outcome_needed: bool = True) -> Coh
     HospitalError
         With every fault of the first file that has any, each with its place and cure.
     """
+    if outcome_needed and (lacking := lacks_pytorch(study)):  # without outcomes it may only be harmonised
+        raise HospitalError(Code.WRONG_STUDY, lacking)
     return _Reading(site, study, study.outcome_columns() if outcome_needed else []).cohort()
 
 

@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS gate_questions (study TEXT NOT NULL, roster TEXT, que
                                            arrays BLOB NOT NULL, PRIMARY KEY (question, roster));
 CREATE TABLE IF NOT EXISTS gate_patients  (study TEXT, patient TEXT, values_digest TEXT NOT NULL,
                                            PRIMARY KEY (study, patient));
+CREATE TABLE IF NOT EXISTS gate_again     (study TEXT, settings TEXT NOT NULL, kind TEXT, patient TEXT,
+                                           digest TEXT NOT NULL, PRIMARY KEY (study, kind, patient));
 CREATE TABLE IF NOT EXISTS gate_cohorts   (study TEXT PRIMARY KEY, name TEXT NOT NULL, columns TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS gate_unlocked  (study TEXT PRIMARY KEY, name TEXT NOT NULL, outcome TEXT NOT NULL,
                                            model TEXT NOT NULL, at TEXT NOT NULL);
@@ -77,6 +79,10 @@ class Memory:
         """The room of a study's roster, as it was first handed round."""
         row = self._store.first("SELECT seats FROM gate_rooms WHERE study = ? AND roster = ?", study, roster)
         return None if row is None else str(row[0])
+
+    def rooms(self, study: str) -> list[str]:
+        """The rooms of all of a study's rosters."""
+        return [str(row[0]) for row in self._store.all("SELECT seats FROM gate_rooms WHERE study = ?", study)]
 
     def keep_room(self, study: str, roster: str, seats: str) -> str:
         """Keep a room unless there is one; the one that counts from now on."""
@@ -211,6 +217,32 @@ class Memory:
             execute("INSERT INTO gate_cohorts VALUES (?, ?, ?)", study, name, columns)
             for patient, digest in patients.items():
                 execute("INSERT INTO gate_patients VALUES (?, ?, ?)", study, patient, digest)
+
+    def measured_again(self, study: str) -> tuple[dict[str, dict[str, str]], str]:
+        """Who of a frozen cohort had what, patient → digest by kind, and under which settings."""
+        found: dict[str, dict[str, str]] = {}
+        settings = ""
+        for kept, kind, patient, digest in self._store.all(
+            "SELECT settings, kind, patient, digest FROM gate_again WHERE study = ?", study
+        ):
+            settings = str(kept)
+            found.setdefault(str(kind), {})[str(patient)] = str(digest)
+        return found, settings
+
+    def keep_measured_again(self, study: str, settings: str, found: dict[str, dict[str, str]]) -> None:
+        """Keep who of a study's cohort had what when it was frozen."""
+        with self._store.transaction() as execute:
+            execute("DELETE FROM gate_again WHERE study = ?", study)
+            for kind, digests in found.items():
+                for patient, digest in digests.items():
+                    execute(
+                        "INSERT INTO gate_again VALUES (?, ?, ?, ?, ?)",
+                        study,
+                        settings,
+                        kind,
+                        patient,
+                        digest,
+                    )
 
 
 SPENT_ON_A_PATIENT = """SELECT sum(squared) AS spent FROM gate_spent JOIN gate_patients USING (study)

@@ -27,7 +27,7 @@ def check_participation(rows: Rows, room: Room) -> None:
         return
     for group in groups:
         seats = Room(tuple(seat for seat in room.seats if seat.hospital in group))
-        _check_second_outcome(rows, seats)
+        _check_lone_parts(rows, seats)
         held = [_fewest(rows, seats, split) for split in query.splits if not _left_out(rows, split, group)]
         fewest = min(held, default=seats.patients)
         if (often := sum(group[0] in names for names in drawn)) > fewest // 3:
@@ -54,15 +54,18 @@ def _fewest(rows: Rows, seats: Room, split: str) -> int:
     return patients
 
 
-def _check_second_outcome(rows: Rows, seats: Room) -> None:
-    columns = rows.study.second_columns()[-1:]
-    having = sum(seat.without_missing(columns[0]) > 0 for seat in seats.seats) if columns else 0
-    if 0 < having < FEWEST_HOSPITALS:
-        raise HospitalError(
-            Code.LONE_SECOND,
-            f"query 'train_network': of {', '.join(seats.names)}, who train together, {having} know the second "
-            f"outcome, {columns[0]}; {FEWEST_HOSPITALS} are needed: write network.participation: 1",
-        )
+def _check_lone_parts(rows: Rows, seats: Room) -> None:
+    columns, settings = rows.study.second_columns()[-1:], rows.study.network
+    knowing = {f"know the second outcome, {name}": (Code.LONE_SECOND, seats.knowing(name)) for name in columns}
+    if settings is not None and settings.sees_images:
+        knowing["have images"] = Code.LONE_IMAGES, seats.contributors("images")
+    for what, (code, there) in knowing.items():
+        if 0 < (having := len(there.seats)) < FEWEST_HOSPITALS:
+            raise HospitalError(
+                code,
+                f"query 'train_network': of {', '.join(seats.names)}, who train together, {having} {what}; "
+                f"{FEWEST_HOSPITALS} are needed: write network.participation: 1",
+            )
 
 
 def _left_out(rows: Rows, split: str, group: Sequence[str]) -> bool:

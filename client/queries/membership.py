@@ -11,7 +11,7 @@ from client.queries.registry import Parameters, query
 from client.rows import Rows
 from common.auditing import ASKED_TOGETHER, accuses
 from common.errors import Code, HospitalError
-from common.query import Answer
+from common.query import SMALLEST_CELL, Answer
 from common.splits import splits_of
 
 
@@ -38,7 +38,7 @@ class Membership(Parameters):
     Membership,
     leaves="How often an attacker who knows patients' rows ranks one that a fold's model was trained on above one that "
     "was held out, of how many pairs, and the variance; and of 50 patients and more, how many are accused of having "
-    "been trained on, rightly and wrongly.",
+    "been trained on, rightly and wrongly; fewer than five different ones count as none.",
 )
 def membership(rows: Rows, asked: Membership) -> Answer:
     """Won pairs, pairs and variance within this hospital; accusations at two shares of false ones."""
@@ -51,8 +51,12 @@ def membership(rows: Rows, asked: Membership) -> Answer:
         if not accuses(len(rows.cohort.ids), allowed):
             continue
         who = caught(attacked, allowed)
-        if who is not None:
-            accused[index] = [who.members, who.accused_members, who.others, who.accused_others, who.variance]
+        if who is None:
+            continue
+        accused[index, [0, 2]] = who.members, who.others
+        # A model by which nearly all are alike accuses the few who are not, or nobody: by their outcome.
+        if who.patients >= SMALLEST_CELL:
+            accused[index, [1, 3, 4]] = who.accused_members, who.accused_others, who.variance
     return Answer(sums={"pairs": pairs, "accused": accused})
 
 

@@ -23,9 +23,8 @@ class Retest(Parameters):
 @query(
     "retest",
     Retest,
-    leaves="From a hospital with ten patients and more who were measured twice: for each feature, before and after "
-    "harmonisation, the number of pairs and the sums, squares and products of both measurements. From all others: "
-    "zeros.",
+    leaves="From a hospital that trains: for each feature that ten patients and more have in two measurements, before "
+    "and after harmonisation, the number of pairs and the sums, squares and products of both. Otherwise zeros.",
 )
 def retest(rows: Rows, asked: Retest) -> Answer:
     """Sums over pairs, by the final model."""

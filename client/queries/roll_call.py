@@ -40,7 +40,7 @@ class RollCall(Parameters):
     leaves="In clear: number of patients and events, missing values a column (5 and more), scanner models of five "
     "patients and more, column names, medians to two digits, software versions, the hospital's public key; in which "
     "of the study's subgroups it has five patients and more, and five of every class; whether ten patients and more "
-    "were measured again, by kind, and five have an image.",
+    "were measured again, by kind, and five have an image; whether its policy allows that its own sums are derived.",
 )
 def roll_call(rows: Rows, _: RollCall) -> Answer:
     """Answer the roll call of a study."""
@@ -53,6 +53,7 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
                 patients=len(cohort.ids),
                 features=cohort.feature_names,
                 fingerprint=fingerprint(rows.study),
+                alone=rows.site.single_hospital_sums,
             ),
         )
     masks = divided(rows)
@@ -69,6 +70,7 @@ def roll_call(rows: Rows, _: RollCall) -> Answer:
             subgroups=tuple(k for k, mask in enumerate(masks) if mask.any()),
             comparing=tuple(k for k, mask in enumerate(masks) if mask.any() and compares(cohort.outcome[mask])),
             contributes=contributions(rows),
+            alone=rows.site.single_hospital_sums,
         ),
     )
 

@@ -8,6 +8,7 @@ from client.rows import Rows
 from client.stability import repeated
 from common.errors import Code, HospitalError
 from common.query import Answer
+from common.whole_hospitals import trains
 from harmonization.arrays import Sums
 from harmonization.intraclass import intraclass_sums
 
@@ -53,10 +54,10 @@ def _sums(rows: Rows, chosen: Mapping[str, Sequence[int]]) -> dict[str, Sums]:
     found = repeated(rows.site, rows.study, rows.cohort)
     if found is None:
         raise HospitalError(Code.BAD_PARAMETERS, "the study measures nobody again (features.stability)")
-    columns = _columns(rows)
+    columns, taken = _columns(rows), len(rows.cohort.ids) if trains(rows.study, rows.site.name) else 0
     return {
         kind: intraclass_sums(
-            measured[:, :, [columns[j] for j in chosen.get(kind, range(len(columns)))]], FEWEST_PAIRS
+            measured[:taken, :, [columns[j] for j in chosen.get(kind, range(len(columns)))]], FEWEST_PAIRS
         )
         for kind, measured in found.measured.items()
     }

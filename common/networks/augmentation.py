@@ -33,8 +33,8 @@ class Augmented:
         )
         patients, shown = len(image), moved[:, : self.phases]
         size = (patients, self.phases, 1, 1, 1)
-        contrast = 1 + self.settings.contrast * _between(draw, size, image)
-        brightness = self.settings.brightness * _between(draw, size, image)
+        contrast = 1 + self.settings.contrast * _between(draw, size, image).to(image.device)
+        brightness = self.settings.brightness * _between(draw, size, image).to(image.device)
         changed = torch.where(shown == 0, shown, shown * contrast + brightness)  # what is not shown stays blank
         return torch.cat([changed, (moved[:, self.phases :] > 0.5).to(image.dtype)], dim=1)
 
@@ -55,7 +55,7 @@ class Augmented:
 
 
 def _between(draw: torch.Generator, size: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    """Numbers from −1 to 1."""
+    """Numbers from −1 to 1, drawn on the processor wherever the patches are: a GPU would draw others."""
     return (2 * torch.rand(size, generator=draw, dtype=torch.float64) - 1).to(like.dtype)
 
 

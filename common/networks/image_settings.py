@@ -1,9 +1,11 @@
 """What study.yaml says of the part of a network that looks at images (`network.image`)."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from common.strict_yaml import Place
 from common.variables import Strict
 
 Width = Annotated[int, Field(ge=4, le=512, multiple_of=4)]
@@ -38,3 +40,17 @@ class ImageSettings(Strict):
         le=0.5,
         description="fusion: how often a modality is hidden while training, so that one may be missing",
     )
+
+    def misfits(self, architecture: str) -> Iterator[tuple[Place, str]]:
+        """Settings that a network of this architecture would not look at."""
+        given = self.model_fields_set
+        if architecture != "fusion":
+            if self.encoder != architecture and "encoder" in given:
+                yield ("encoder",), f"{architecture} is one itself: take it out, or write architecture: fusion"
+            for name in ("joined", "modality_dropout"):
+                if name in given:
+                    yield (name,), f"{architecture} joins nothing: take it out, or write architecture: fusion"
+        if (self.encoder if architecture == "fusion" else architecture) == "cnn3d":
+            for name in ("neighbours", "attention"):
+                if name in given:
+                    yield (name,), "cnn3d sees no single slices: take it out, or write mil25d"

@@ -105,6 +105,8 @@ class Network(Strict):
                 "an mlp looks at no images: take it out, or write architecture: cnn3d, mil25d or fusion",
             )
         if self.architecture != "mlp":
+            image = self.image or ImageSettings()
+            yield from ((("image", *place), said) for place, said in image.misfits(self.architecture))
             for name in ("hidden", "activation", "normalisation", "dropout"):
                 if name in self.model_fields_set:
                     yield (name,), f"{self.architecture} has none: see network.image, or write architecture: mlp"

@@ -17,7 +17,7 @@ import numpy as np
 
 from common.query import Arrays
 from common.secure_sum.encoding import LONGEST_TEXT, pack, pack_many, read_text, unpack, unpack_many
-from common.secure_sum.refusals import SecureSumRefused, ValuesTooLarge
+from common.secure_sum.refusals import SecureSumRefused
 
 STEP = 8
 FINEST, COARSEST = -256, 1008
@@ -129,26 +129,6 @@ def magnitudes(arrays: Mapping[str, np.ndarray], groupings: Mapping[str, Groupin
     return Exponents(found)
 
 
-def choose_scales(said: Mapping[str, Exponents]) -> Exponents:
-    """The scales for a question: the largest exponent that any hospital said, group by group."""
-    first = said[min(said)]
-    for hospital in sorted(said):
-        if not first.same_groups(said[hospital]):
-            raise SecureSumRefused(
-                f"{hospital}: its arrays are not those of {min(said)} in name, shape or groups; the versions of "
-                "the hospitals differ",
-                hospital,
-            )
-    return Exponents(
-        {
-            name: ArrayExponents(
-                array.shape, np.max([one.arrays[name].exponents for one in said.values()], axis=0)
-            )
-            for name, array in first.arrays.items()
-        }
-    )
-
-
 def encode(
     arrays: Mapping[str, np.ndarray], own: Exponents, scales: Exponents, groupings: Mapping[str, Grouping], n: int
 ) -> np.ndarray:
@@ -164,10 +144,9 @@ def encode(
                 f"array {name!r}: a scale below the query's floor would tell small values apart"
             )
         if (own.arrays[name].exponents > scale.exponents).any():
-            raise ValuesTooLarge(
-                f"array {name!r}: values of this hospital do not fit the scales; send its magnitudes, and the "
-                "question comes again in another round",
-                own.packed,
+            raise SecureSumRefused(
+                f"array {name!r}: values of this hospital do not fit the scales, which follow from public bounds; "
+                "nothing is masked"
             )
     vector = np.empty(scales.values, dtype="<i8")
     start = 0

@@ -105,7 +105,7 @@ class Participant:
         scales: Exponents,
         groupings: Mapping[str, Grouping] | None = None,
     ) -> bytes:
-        """The answer to a question under masks; ValuesTooLarge, and nothing used up, if it does not fit the scales.
+        """The answer to a question under masks; refused, and nothing used up, if it does not fit the scales.
 
         `groupings` are the query's own; arrays without one share a scale.
         """

@@ -11,16 +11,5 @@ class SecureSumRefused(HepafedError):
         self.hospital = hospital
 
 
-class ValuesTooLarge(SecureSumRefused):
-    """A hospital's values do not fit the scales; nothing was masked, and the question can be asked again.
-
-    `magnitudes` is what the hospital may send in clear instead: its `fixed_point.Exponents` as bytes.
-    """
-
-    def __init__(self, text: str, magnitudes: bytes) -> None:
-        super().__init__(text)
-        self.magnitudes = magnitudes
-
-
 class TooFewHospitals(SecureSumRefused):
     """Fewer hospitals than the threshold: the round stays closed."""

@@ -6,13 +6,16 @@ of the patients' own pairs. Exact; who orders how across hospitals is not asked.
 this one by order alone. What leaves: patients, events, pairs, as masked totals. Rounds: one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.splits import labels_of, without_class
+from common.query import FEWEST_HOSPITALS
+from common.room import Room
+from common.splits import Label, labels_of, without_class
 from common.study import Study
+from common.whole_hospitals import EXTERNAL
 from server.evaluation.discrimination import NOT_ESTIMABLE, Estimate
 from server.federation import Federation
 from server.methods.models import Models
@@ -27,11 +30,20 @@ class SecondJudged:
     within_sites: Estimate
 
 
-def judge_second_task(federation: Federation, study: Study, view: str) -> Mapping[str, SecondJudged]:
-    """By label without classes; empty where the study has no second outcome."""
+def judge_second_task(
+    federation: Federation, study: Study, view: str, left_out: Collection[str] = ()
+) -> Mapping[str, SecondJudged]:
+    """By label without classes; empty where the study has no second outcome.
+
+    Parameters
+    ----------
+    left_out
+        Schemes that are not asked about.
+    """
     if not study.second_columns():
         return {}
-    labels = list(dict.fromkeys(map(without_class, labels_of(study))))
+    asked = [label for label in labels_of(study) if Label.read(label).scheme not in left_out]
+    labels = list(dict.fromkeys(map(without_class, asked)))
     sums = federation.ask("second_task", view=view, rows="held_out", parameters={"schemes": labels}).sums
     return {
         label: SecondJudged(round(float(n)), round(float(events)), _estimate(*within))
@@ -45,9 +57,12 @@ def _estimate(won: float, pairs: float, spread: float) -> Estimate:
     return Estimate.normal(float(won / pairs), float(np.sqrt(spread) / pairs))
 
 
-def with_second_task(federation: Federation, study: Study, models: Models) -> Models:
+def with_second_task(federation: Federation, study: Study, room: Room, models: Models) -> Models:
     """The models with how their second heads were judged, where they have such."""
     if models.networks is None:
         return models
-    judged = judge_second_task(federation, study, models.scores)
+    columns = study.second_columns()[-1:]
+    external = sum(len(room.knowing(name).judged(study, EXTERNAL).seats) for name in columns)
+    left_out = {EXTERNAL} if external < FEWEST_HOSPITALS else set[str]()  # the total would be theirs
+    judged = judge_second_task(federation, study, models.scores, left_out)
     return replace(models, networks=replace(models.networks, second=judged))

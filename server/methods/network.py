@@ -142,10 +142,10 @@ def fit_networks(
     room
         The hospitals of the roster, with their numbers of patients.
     """
-    from common.networks.build import first_weights  # PyTorch is there only where a study has a network
+    from common.networks.build import first_weights, settings_of  # PyTorch, where a study has a network
     from common.networks.flat import round_to_single
 
-    settings = study.network or Network()
+    settings = settings_of(study)
     outer = tuple(split for split in federation.splits if INNER not in split)
     inner = tuple(f"{split}{INNER}0" for split in outer) if settings.early_stopping is not None else ()
     splits, models = (*outer, *inner), study.models()

@@ -68,11 +68,9 @@ def edges_of_a_network(study: Study, weights: np.ndarray, columns: int) -> np.nd
     """Inner edges of predicted risk, from the released weights alone: the network's deciles over columns N(0, 1)."""
     import torch
 
-    from common.networks import flat
-    from common.networks.build import build
+    from common.networks.build import with_weights
 
-    module = build(study, columns)
-    flat.load(module, weights)
+    module = with_weights(study, columns, weights)
     module.eval()
     drawn = np.random.default_rng(seed_of("private edges", study.seed)).normal(size=(DRAWN, columns))
     with torch.no_grad():

@@ -10,7 +10,7 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "In clear, about the hospital: number of patients and events, missing values per column (5 or more), "
             "scanner models (of 5 patients or more), column names, medians to two digits, software versions, "
             "the hospital's public key; in which of the study's subgroups it takes part; whether it has ten patients "
-            "who were measured again, and five with an image.",
+            "who were measured again, and five with an image; whether its policy allows that its own sums are derived.",
         ),
         "cohort_counts": (
             "Numbers of patients",
@@ -140,8 +140,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "retest": (
             "Patients measured twice",
-            "From a hospital with ten such patients or more: for each feature, sums and products over pairs of "
-            "measurements. From all others: zeros.",
+            "For each feature that ten such patients or more of a hospital have twice: sums and products over pairs of "
+            "measurements. Otherwise zeros.",
         ),
         "stability_counts": (
             "Patients measured again: who can tell",
@@ -272,7 +272,8 @@ QUERIES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Can it be told who was in the study",
             "Pairs of a patient that a model was trained on and one that it was not: how many there are, how many an "
             "attacker who knows both rows puts in the right order, and the variance. And of hospitals with 50 patients "
-            "or more, where three are so large: how many such an attacker accuses, rightly and wrongly.",
+            "or more, where three are so large: how many such an attacker accuses, rightly and wrongly; fewer than "
+            "five different ones count as none.",
         ),
         "external_figures": (
             "The external hospitals' own figures",

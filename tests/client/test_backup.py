@@ -10,7 +10,7 @@ from client.app import Whereabouts
 from client.approval import revoke
 from client.backup import MAGIC, PIECE_BYTES, back_up, restore
 from client.identity import Identity
-from client.leaving import leave
+from client.leaving import Copies, Left, leave
 from client.ledger import START, Ledger, entries, head
 from client.site import Site, open_site
 from client.store import Store
@@ -118,5 +118,14 @@ def test_leaving_a_study_deletes_copies_and_keeps_the_ledger(tmp_path: Path) -> 
     assert not (site.own_folder / "predictions.csv").exists()
     with closing(Store(site.own)) as store:
         assert len(entries(store)) == 2
-    with pytest.raises(HepafedError, match="Nothing was changed"):
-        leave(site, study().study)
+    assert leave(site, study().study) == Left((), Copies((), ())), "it was left already"
+    with pytest.raises(HepafedError, match=r"was ever approved here.*Nothing was changed"):
+        leave(site, "a-study-with-a-slip")
+
+
+def test_a_study_whose_approval_was_revoked_first_can_still_be_left(tmp_path: Path) -> None:
+    site = hospital(tmp_path / "alder")
+    with closing(Store(site.own)) as store:
+        revoke(store, study().study)
+    assert leave(site, study().study).revoked == ()
+    assert not (site.own_folder / "predictions.csv").exists()

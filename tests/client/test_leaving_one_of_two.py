@@ -103,6 +103,13 @@ def test_a_spoilt_note_deletes_nothing(site: Site) -> None:
         assert copies_of(site, "first").go == ()
 
 
+def test_a_study_that_was_never_here_is_not_asked_about(site: Site) -> None:
+    said = hepafed("site", "leave", "frist", site.folder)
+    assert said.exit_code == 1
+    assert "was ever approved here" in " ".join(said.output.split())
+    assert "for good?" not in said.output
+
+
 def test_the_command_says_beforehand_what_goes_and_what_stays(site: Site) -> None:
     written_by(FIRST, site, "predictions.csv", "attention/A.png", "attention/B.png")
     written_by(SECOND, site, "survival.csv")

@@ -133,4 +133,4 @@ class _Asked:
     """As much of a question's rows as the rule looks at."""
 
     def __init__(self, chosen: Study, name: str) -> None:
-        self.study, self.query = chosen, Query(name=name, study=chosen.hash, roster=ROSTER)
+        self.study, self.query = chosen, Query(name=name, study=chosen.hash, roster=ROSTER, splits=F)

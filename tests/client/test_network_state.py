@@ -30,6 +30,22 @@ def test_every_round_is_there_after_a_restart_and_belongs_to_its_roster(tmp_path
         assert StateInStore(store, "another study", "roster").up_to(PROBLEM, 9) is None
 
 
+def test_of_control_variates_the_last_two_rounds_are_kept_one_for_a_round_that_is_worked_out_again(
+    tmp_path: Path,
+) -> None:
+    with closing(Store(OwnFolder(tmp_path / "own"))) as store:
+        state = StateInStore(store, "study", "roster")
+        another = StateInStore(store, "study", "another roster")
+        another.keep(PROBLEM, 1, np.ones(1), only_last=True)
+        state.keep("final@", 1, np.ones(1), only_last=True)
+        for number in (1, 3, 4, 4):
+            state.keep(PROBLEM, number, np.full(1, number), only_last=True)
+        found = [state.up_to(PROBLEM, number) for number in (2, 3, 4)]
+        assert [None if kept is None else kept.tolist() for kept in found] == [None, [3.0], [4.0]]
+        assert state.up_to("final@", 9) is not None
+        assert another.up_to(PROBLEM, 9) is not None
+
+
 def test_patients_are_scored_while_the_gate_is_in_the_middle_of_a_transaction(tmp_path: Path) -> None:
     found = []
 

@@ -23,7 +23,8 @@ IMAGES: dict[str, Any] = {
     "augmentation": None,
 }
 NOTHING = {"rounds": 1, "local_epochs": 2, "batch_size": 8}
-SMALL = {"channels": [4, 4], "embedding": 4, "joined": 4}
+SMALL = {"channels": [4, 4], "embedding": 4}
+JOINED = SMALL | {"joined": 4}
 
 
 def of(patches: dict[str, Any] | None = None, **network: Any) -> Study:
@@ -45,14 +46,14 @@ DRAWN = {
     "batch normalisation": of(strategy="fedbn", normalisation="batch"),
     "augmentation": of(architecture="cnn3d", image=SMALL, patches={"augmentation": {}}),
     "an embedding's dropout": of(architecture="cnn3d", image=SMALL | {"dropout": 0.5}),
-    "a modality hidden": of(architecture="fusion", image=SMALL | {"modality_dropout": 0.3}),
+    "a modality hidden": of(architecture="fusion", image=JOINED | {"modality_dropout": 0.3}),
 }
 NOT_DRAWN = {
     "columns": of(),
     "fedprox": of(strategy="fedprox", mu=0.1, momentum=0.9),
     "cnn3d": of(architecture="cnn3d", image=SMALL),
     "mil25d": of(architecture="mil25d", image=SMALL),
-    "fusion": of(architecture="fusion", image=SMALL),
+    "fusion": of(architecture="fusion", image=JOINED),
 }
 
 

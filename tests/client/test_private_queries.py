@@ -141,6 +141,7 @@ def test_the_roll_call_tells_the_number_of_patients_and_nothing_else_of_them(hos
     said = call_roll(hospital, CHOSEN).disclosed
     assert said.patients == 60
     assert (said.events, said.missing, said.medians, said.scanners) == (None, {}, {}, ())
+    assert (said.subgroups, said.comparing, said.contributes) == ((), (), ())
 
 
 def test_asking_again_gets_the_same_noise_so_that_averaging_gains_nothing(hospital: Whereabouts) -> None:

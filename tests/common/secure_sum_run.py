@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from common.query import Arrays
 from common.secure_sum.agreement import Agreement, fingerprint_of
 from common.secure_sum.encoding import pack
-from common.secure_sum.fixed_point import Exponents, choose_scales, magnitudes
+from common.secure_sum.fixed_point import Exponents, magnitudes
 from common.secure_sum.participant import Participant
 from common.secure_sum.set_up import SetUp
 from common.secure_sum.total import RoundTotal
@@ -99,7 +99,9 @@ def started(many: int, rounds: int = 2, **agreed: str) -> tuple[Run, SetUp]:
 
 
 def scales_for(answers: Answers) -> Exponents:
-    return choose_scales({hospital: magnitudes(arrays, {}) for hospital, arrays in answers.items()})
+    """Scales into which the largest values of all hospitals fit."""
+    every = list(answers.values())
+    return magnitudes({name: np.max([np.abs(own[name]) for own in every], axis=0) for name in every[0]}, {})
 
 
 def whole_numbers(hospitals: Hospitals, size: int = 6, seed: int = 1) -> dict[str, Arrays]:

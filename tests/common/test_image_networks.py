@@ -178,6 +178,11 @@ def test_augmentation_moves_masks_with_their_image_and_follows_its_seed() -> Non
     assert ((sizes > 0.85) & (sizes < 1.15)).all()
 
 
+def test_patches_on_another_device_are_changed_there() -> None:
+    elsewhere = torch.zeros(2, 3, 8, 8, 8, device="meta")  # it refuses what lies on the processor, as a GPU does
+    assert Augmented(Augmentation(), phases=1)(elsewhere, 1).device == elsewhere.device
+
+
 def test_flips_alone_only_reorder_voxels() -> None:
     _, held_out = patients()
     image = held_out.inputs.image[:8]

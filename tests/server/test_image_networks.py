@@ -169,6 +169,13 @@ def test_a_cohort_that_was_read_without_patches_is_refused() -> None:
         trained(federation, view)
 
 
+LIVER_CT = {"modality": "CT", "normalise_over": "liver"}
+
+
+def looking(architecture: str, **image: Any) -> dict[str, Any]:
+    return {"network": {"architecture": architecture, "image": image}, "patches": PATCHES}
+
+
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
@@ -176,8 +183,27 @@ def test_a_cohort_that_was_read_without_patches_is_refused() -> None:
         ({"network": {}, "patches": PATCHES}, "no network looks at them"),
         ({"network": {"architecture": "cnn3d", "hidden": [4]}, "patches": PATCHES}, "cnn3d has none"),
         ({"network": {"image": {}}}, "an mlp looks at no images"),
+        ({"network": {}, "patches": {"phases": {"portal": LIVER_CT}}}, "CT is measured in units of its own"),
+        (looking("mil25d", encoder="cnn3d"), r"network\.image\.encoder: mil25d is one itself"),
+        (looking("cnn3d", joined=8), r"network\.image\.joined: cnn3d joins nothing"),
+        (looking("mil25d", modality_dropout=0.1), r"network\.image\.modality_dropout: mil25d joins nothing"),
+        (looking("cnn3d", neighbours=2), r"network\.image\.neighbours: cnn3d sees no single slices"),
+        (looking("fusion", attention=8), r"network\.image\.attention: cnn3d sees no single slices"),
     ],
 )
 def test_sections_that_do_not_fit_are_refused_in_words(sections: dict[str, Any], said: str) -> None:
     with pytest.raises(StudyError, match=said):
         study(predictors={"clinical": COLUMNS}, model={"kind": "network"}, **sections)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        looking("fusion", encoder="mil25d", neighbours=0, attention=8, joined=8, modality_dropout=0.1),
+        looking("mil25d", encoder="mil25d", neighbours=0),
+        looking("cnn3d", channels=[4, 4], blocks=1, embedding=4, dropout=0.1),
+    ],
+)
+def test_what_a_network_on_images_looks_at_may_be_set(sections: dict[str, Any]) -> None:
+    predictors = {"clinical": COLUMNS}
+    assert study(predictors=predictors, model={"kind": "network"}, **sections).network is not None

@@ -113,6 +113,11 @@ def test_mixed_precision_is_single_where_there_is_no_gpu_and_near_it_where_there
     assert 0 < np.linalg.norm(mixed - single) < 0.02 * np.linalg.norm(single)
 
 
+def test_inner_folds_want_a_training_that_may_stop_early() -> None:
+    with pytest.raises(StudyError, match=r"model\.inner_folds: no patient is held out"):
+        network_tables(equal_hospitals(), {"hidden": [4]}, model={"kind": "network", "inner_folds": 3})
+
+
 def test_mixed_precision_wants_a_device_that_may_be_a_gpu() -> None:
     (misfit,) = Network(precision="mixed").misfits(survival=False)
     assert misfit[0] == ("precision",)
@@ -209,19 +214,20 @@ def test_early_stopping_takes_the_weights_after_the_best_round() -> None:
 
 
 def test_weights_travel_once_a_round_for_all_training_sets() -> None:
-    federation, view = network_tables(
-        equal_hospitals(), {}, validation={"folds": 3, "leave_one_hospital_out": True}
-    )
+    full = {"batch_size": "all"}  # batches are drawn by the training set's name
+    everyone = equal_hospitals()
+    own = everyone.groupby("hospital")[COLUMNS]  # so that columns are scaled alike with and without one
+    everyone[COLUMNS] = (everyone[COLUMNS] - own.transform("mean")) / own.transform("std", ddof=0)
+    federation, view = network_tables(everyone, full, validation={"folds": 3, "leave_one_hospital_out": True})
     found = trained(federation, view).networks
     assert found is not None
     asked = [query for query in federation.asked if query.name == "train_network"]
     assert len(asked) == 3
     assert len(asked[0].splits) == 7
     left_out = found.weights[found.splits.index("leave_one_hospital_out/alder"), 0]
-    without = equal_hospitals()
-    others, other_view = network_tables(without[without["hospital"] != "alder"], {})
-    assert left_out.shape == first_weights(others.study, 3, "").shape
-    assert other_view
+    alone = _trained(everyone[everyone["hospital"] != "alder"], full)
+    np.testing.assert_allclose(left_out, alone, atol=1e-12)
+    assert np.abs(found.weights[found.splits.index("final"), 0] - alone).max() > 1e-3
 
 
 def test_models_side_by_side_see_their_own_columns() -> None:

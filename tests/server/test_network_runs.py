@@ -113,7 +113,7 @@ def approved(tmp_path: Path, **changes: Any) -> tuple[Study, dict[str, Whereabou
         (folder / "site.yaml").write_text("policy: {single_hospital_sums: true}\n")
     sections: dict[str, Any] = {
         "predictors": {"clinical": COLUMNS},
-        "model": {"kind": "network", "inner_folds": 2},
+        "model": {"kind": "network"},
         "validation": {"folds": 2, "leave_one_hospital_out": True},
     }
     asked = study(**(sections | changes))
@@ -133,7 +133,8 @@ def test_a_network_passes_every_gate_and_asks_only_what_was_shown(
     if further:
         both = [{"kind": "binary", "column": "mvi"}, {"kind": "survival", "time": "days", "event": "died"}]
         settings["also"] = {"outcome": next(other for other in both if other != outcome)}
-    asked, hospitals = approved(tmp_path, network=settings, outcome=outcome, variables=variables)
+    model = {"kind": "network", "inner_folds": 2}
+    asked, hospitals = approved(tmp_path, network=settings, model=model, outcome=outcome, variables=variables)
     found = run_between(asked, hospitals, tmp_path / "out")
     assert found["lost"] == []
     assert {said["query"] for said in found["exchanges"]["asked"]} <= set(questions_of(asked))

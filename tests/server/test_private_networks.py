@@ -170,6 +170,7 @@ def test_a_gate_pays_for_every_step_and_the_whole_run_spends_the_budget(tmp_path
         ({"strategy": "scaffold"}, "write fedavg"),
         ({"early_stopping": {}}, "network.early_stopping"),
         ({"dropout": 0.1}, "network.dropout"),
+        ({"precision": "mixed", "device": "auto"}, r"network\.precision: a gradient a patient"),
         ({"also": {"outcome": {"kind": "binary", "column": "z"}}}, "network.also"),
         ({"personal": "head"}, "network.personal"),
         ({"participation": 0.5}, "network.participation"),
