@@ -17,6 +17,7 @@ from client.gate_rules.memory import Earlier
 from client.gate_rules.survival_cells import check_cells_of_time
 from client.rows import Rows
 from common.counting import COUNTED_BY
+from common.dimension import times_allowed
 from common.errors import Code, HospitalError
 from common.query import SMALLEST_CELL, SMALLEST_DIFFERENCE
 from common.room import Room
@@ -44,7 +45,7 @@ def check_edges(rows: Rows, earlier: list[Earlier], room: Room) -> None:
 
 
 def _check(rows: Rows, place: str, values: np.ndarray, edges: np.ndarray, room: Room) -> None:
-    allowed = max(FEWEST_ALLOWED, room.patients // 3)
+    allowed = max(FEWEST_ALLOWED, times_allowed(room.patients))
     if len(edges) > allowed:
         raise _refused(rows, f"{len(edges)} edges for {place}, at most {allowed} are allowed in a study")
     closest = CLOSEST * float(np.nanstd(values)) / room.patients if len(values) else 0.0

@@ -1,6 +1,7 @@
 """A network's update must be the work of an epoch or of ten steps: that of one batch would show its few patients."""
 
 from client.rows import Rows
+from common.dimension import times_allowed
 from common.errors import Code, HospitalError
 from common.networks.settings import FEWEST_STEPS
 
@@ -16,11 +17,11 @@ def check_local_work(rows: Rows, smallest: int) -> None:
     query, settings = rows.query, rows.study.network
     if query.name != "train_network" or settings is None:
         return
-    if settings.rounds > max(1, smallest // 3):
+    if settings.rounds > (most := max(1, times_allowed(smallest))):
         raise HospitalError(
             Code.MANY_QUERIES,
             f"query {query.name!r}: {settings.rounds} rounds over {smallest} patients; a third of them are allowed: "
-            f"set network.rounds to {max(1, smallest // 3)} or fewer, with more local_epochs",
+            f"set network.rounds to {most} or fewer, with more local_epochs",
         )
     if settings.local_steps is None or settings.local_steps >= FEWEST_STEPS:
         return

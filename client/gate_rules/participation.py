@@ -7,6 +7,7 @@ lone second outcome, and trains in a third as many rounds as it has patients (co
 from collections.abc import Sequence
 
 from client.rows import Rows
+from common.dimension import times_allowed
 from common.errors import Code, HospitalError
 from common.networks.rounds import participants, training_groups
 from common.outcomes import needed_for_classes
@@ -30,7 +31,7 @@ def check_participation(rows: Rows, room: Room) -> None:
         _check_lone_parts(rows, seats)
         held = [_fewest(rows, seats, split) for split in query.splits if not _left_out(rows, split, group)]
         fewest = min(held, default=seats.patients)
-        if (often := sum(group[0] in names for names in drawn)) > fewest // 3:
+        if (often := sum(group[0] in names for names in drawn)) > times_allowed(fewest):
             raise HospitalError(
                 Code.MANY_QUERIES,
                 f"query {query.name!r}: {', '.join(group)} train together in {often} rounds over {fewest} patients; a "

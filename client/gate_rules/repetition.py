@@ -8,6 +8,7 @@ from client.gate_rules.declared import Declared
 from client.gate_rules.grids import check_grid
 from client.gate_rules.memory import Earlier
 from client.rows import Rows
+from common.dimension import times_allowed
 from common.errors import Code, HospitalError
 from common.privacy_plan import is_private
 from common.query import Query, View
@@ -77,7 +78,7 @@ def check_repetition(
     if total >= most:
         raise _many(query, f"{total} questions of this study were answered, {most} are allowed")
     same = [asked for asked in earlier if asked.name == query.name]
-    third = max(1, smallest // 3)
+    third = max(1, times_allowed(smallest))
     times = declared.times(rows.study) if declared.vectors else min(declared.times(rows.study), third)
     if len(same) >= times:
         raise _many(

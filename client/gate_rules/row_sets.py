@@ -5,7 +5,7 @@ from typing import Any
 
 from client.gate_rules.declared import Declared
 from client.rows import Rows
-from common.dimension import patients_needed
+from common.dimension import patients_needed, times_allowed
 from common.errors import Code, HospitalError
 from common.query import LEAVE_OUT
 from common.room import Room
@@ -87,7 +87,7 @@ def _check_number_of_row_sets(rows: Rows, room: Room) -> None:
     if inner:
         outer = 1 + validation.repeats * validation.folds + validation.leave_one_hospital_out * len(room.seats)
         sets += outer * (inner - 1)
-    if 3 * sets > room.patients:
+    if sets > times_allowed(room.patients):
         within = f", each with {inner} folds of its own," if inner else ""
         raise HospitalError(
             Code.MANY_ROW_SETS,

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from common.dimension import times_allowed
 from server.federation import Federation
 from server.methods.quantiles import SMALLEST_INTERVAL, Counted, pad
 
@@ -78,7 +79,7 @@ def _next(counted: Counted, bins: int, thresholds: np.ndarray) -> np.ndarray:
         for t in np.setdiff1d(thresholds, counted.edges)
         if inside[np.searchsorted(edges, t) - 1] >= 2 * SMALLEST_INTERVAL
     ]
-    allowed = max(FEWEST_ALLOWED, int(counted.total) // 3)
+    allowed = max(FEWEST_ALLOWED, times_allowed(int(counted.total)))
     free = free[: max(0, allowed // 2 - len(counted.edges))]
     _, targets = _layout(counted, bins, thresholds)
     asked = np.concatenate([counted.edges, free])
