@@ -65,7 +65,7 @@ def hospitals(seed: int) -> list[Hospital]:
     centre, spread = every.mean(axis=0), every.std(axis=0)
 
     def patients(x: np.ndarray, y: np.ndarray) -> Patients:
-        return Patients((x - centre) / spread, y, np.ones(len(y)))
+        return Patients((x - centre) / spread, y)
 
     return [Hospital(patients(x[:n], y[:n]), patients(x[n:], y[n:])) for x, y, n in found]
 
@@ -145,7 +145,7 @@ def judge(there: list[Hospital], score: Callable[[int, np.ndarray], np.ndarray])
 
 def together(parts: list[Patients]) -> Patients:
     """All rows in one place."""
-    return Patients(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("matrix", "outcome", "weight")))
+    return Patients(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("matrix", "outcome")))
 
 
 def main(

@@ -27,7 +27,7 @@ AT_A_TIME = 32
 
 @dataclass(frozen=True)
 class Patients:
-    """The columns that take part, as they are prepared; outcomes; for how many patients each one stands.
+    """The columns that take part, as they are prepared, and outcomes.
 
     Parameters
     ----------
@@ -37,7 +37,6 @@ class Patients:
 
     matrix: np.ndarray
     outcome: np.ndarray
-    weight: np.ndarray
     second: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -95,7 +94,7 @@ def train(
         module, device = loaded(study, patients.matrix.shape[1], start)
         before = _loss(study, patients, _lines(study, module, device, patients.matrix, reference))
         module.train()
-        x, y, w = (_tensor(a, module, device) for a in (patients.matrix, patients.outcome, patients.weight))
+        x, y = (_tensor(a, module, device) for a in (patients.matrix, patients.outcome))
         also = None if patients.second is None else _tensor(patients.second, module, device)
         parameters = [p for _, p in sorted(module.named_parameters())]
         first = [p.detach().clone() for p in parameters] if settings.strategy == "fedprox" else []
@@ -107,7 +106,7 @@ def train(
             second = None if also is None else also[chosen]
             with halved(settings, device):
                 line = module(x[chosen])
-            loss_of(study, line.to(x.dtype), y[chosen], w[chosen], second).backward()
+            loss_of(study, line.to(x.dtype), y[chosen], second).backward()
             gradient = [torch.zeros_like(p) if p.grad is None else p.grad.detach() for p in parameters]
             with torch.no_grad():
                 for k, p in enumerate(parameters):
@@ -174,9 +173,9 @@ def _lines(
 
 
 def _loss(study: Study, patients: Patients, lines: np.ndarray) -> float:
-    outcome, weight = torch.from_numpy(patients.outcome.copy()), torch.from_numpy(patients.weight.copy())
+    outcome = torch.from_numpy(patients.outcome.copy())
     second = None if patients.second is None else torch.from_numpy(patients.second.copy())
-    return float(loss_of(study, torch.from_numpy(lines), outcome, weight, second)) * len(patients)
+    return float(loss_of(study, torch.from_numpy(lines), outcome, second)) * len(patients)
 
 
 def halved(settings: Network, device: torch.device) -> torch.autocast:

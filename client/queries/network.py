@@ -209,19 +209,14 @@ def _networks(rows: Rows, asked: Round) -> Iterator[_Network]:
     """Every network with its patients, split by split, so that a split's matrix is worked out once."""
     from client.networks.local_training import Patients
 
-    tables = zip(rows.chosen(), rows.weighted_tables(), strict=True)
-    for number, ((split, chosen), (matrix, outcome, weight)) in enumerate(tables):
-        known = rows.known(split)
-        there = chosen if known is None else chosen & known.there
-        stands = np.ones(len(matrix)) if weight is None else weight
-        second = second_outcome(rows.study, rows.cohort)
-        if weight is not None:
-            rows.refuse_weights_on_few_patients(stands)
+    second = second_outcome(rows.study, rows.cohort)
+    tables = zip(rows.chosen(), rows.tables(), strict=True)
+    for number, ((split, chosen), (matrix, outcome)) in enumerate(tables):
         for k in (k for k, of in enumerate(asked.of) if of == number):
             columns, model = asked.columns[k], rows.study.models()[asked.model[k]]
-            images = packed_patches(rows.study, rows.cohort, there, model)
+            images = packed_patches(rows.study, rows.cohort, chosen, model)
             laid_out = np.concatenate([_laid_out(matrix, columns, asked.inputs), images], axis=1)
-            patients = Patients(laid_out, outcome, stands, None if second is None else second[chosen])
+            patients = Patients(laid_out, outcome, None if second is None else second[chosen])
             validated = _validated(rows, split, columns, asked.inputs, model, patients) if INNER in split else ()
             yield _Network(k, name_of(rows, split, asked.model[k]), patients, validated)
 
@@ -242,14 +237,11 @@ def _validated(
     if survival:
         chosen = chosen | rows.members.training(split)
     matrix, outcome = rows.views.matrix(str(rows.query.view), split), rows.cohort.outcome
-    weight, known = np.ones(len(outcome)), rows.known(split)
-    if known is not None:
-        outcome, weight, chosen = known.outcome, known.weight, chosen & known.there
     laid_out = np.concatenate(
         [_laid_out(matrix[chosen], columns, inputs), packed_patches(rows.study, rows.cohort, chosen, model)],
         axis=1,
     )
-    patients = Patients(laid_out, outcome[chosen], weight[chosen], None if second is None else second[chosen])
+    patients = Patients(laid_out, outcome[chosen], None if second is None else second[chosen])
     return (patients, training) if survival else (patients,)
 
 

@@ -1,9 +1,9 @@
 """Losses by kind of outcome: means over patients, so that n times the loss adds up over hospitals.
 
-Binary and at a horizon: cross-entropy of the logit, each patient standing for its weight. Multiclass: cross-entropy of
-(0, lines), the first class being the reference. Survival: −1/n of Efron's partial log-likelihood over the risk sets of
-the patients given, which lie within one hospital: Cox regression stratified by hospital (DeepSurv). A second outcome
-(`network.also`) adds its own loss over those of whom it is known, times its weight and their share of the patients.
+Binary: cross-entropy of the logit. Multiclass: cross-entropy of (0, lines), the first class being the reference.
+Survival: −1/n of Efron's partial log-likelihood over the risk sets of the patients given, which lie within one
+hospital: Cox regression stratified by hospital (DeepSurv). A second outcome (`network.also`) adds its own loss over
+those of whom it is known, times its weight and their share of the patients.
 """
 
 import torch
@@ -16,7 +16,6 @@ def loss_of(
     study: Study,
     lines: torch.Tensor,
     outcome: torch.Tensor,
-    weight: torch.Tensor,
     second: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The loss of some patients' linear predictors: of the study's outcome, and of a second one, weighted.
@@ -25,12 +24,10 @@ def loss_of(
     ----------
     outcome
         0 and 1, the number of the class, or times and events in two columns.
-    weight
-        For how many patients each one stands.
     second
         A second outcome in one or two columns, NaN where it is not known.
     """
-    found = _loss_of_first(study, lines, outcome, weight)
+    found = _loss_of_first(study, lines, outcome)
     also = None if study.network is None else study.network.also
     if also is None or second is None:
         return found
@@ -45,14 +42,13 @@ def loss_of(
     return found + also.weight * own * (len(line) / len(lines))
 
 
-def _loss_of_first(study: Study, lines: torch.Tensor, outcome: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _loss_of_first(study: Study, lines: torch.Tensor, outcome: torch.Tensor) -> torch.Tensor:
     if study.outcome.kind == "survival":
         return cox(lines[:, 0], outcome[:, 0], outcome[:, 1])
     if study.outcome.kind == "multiclass":
         reference = torch.zeros_like(lines[:, :1])
         return functional.cross_entropy(torch.cat([reference, lines[:, : study.lines()]], dim=1), outcome.long())
-    each = functional.binary_cross_entropy_with_logits(lines[:, 0], outcome, reduction="none")
-    return (weight * each).mean()
+    return functional.binary_cross_entropy_with_logits(lines[:, 0], outcome)
 
 
 def cox(line: torch.Tensor, time: torch.Tensor, event: torch.Tensor) -> torch.Tensor:

@@ -61,7 +61,7 @@ def patients(study: Study) -> Patients:
     rng = np.random.default_rng(3)
     matrix = rng.normal(size=(24, 3 + packed_width(study)))
     matrix[:, 3:4] = 1.0
-    return Patients(matrix, (matrix[:, 0] > 0).astype(float), np.ones(24))
+    return Patients(matrix, (matrix[:, 0] > 0).astype(float))
 
 
 def trained(study: Study, start: np.ndarray) -> np.ndarray:

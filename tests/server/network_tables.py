@@ -98,7 +98,7 @@ def pooled(study: Study, table: pd.DataFrame, observed: list[str]) -> np.ndarray
             loss = torch.zeros(())
             for rows in groups:
                 x, y = torch.tensor(matrix[rows]), torch.tensor(outcome[rows])
-                loss = loss + loss_of(study, module(x), y, torch.ones(len(rows))) / len(groups)
+                loss = loss + loss_of(study, module(x), y) / len(groups)
             loss.backward()
             with torch.no_grad():
                 for parameter in module.parameters():

@@ -135,8 +135,8 @@ def test_where_nobodys_second_outcome_is_known_the_loss_is_the_first_ones() -> N
     federation, _ = both(equal_hospitals(), {})
     lines, outcome = torch.randn(8, 2), torch.tensor([0.0, 1.0] * 4)
     nobody = torch.full((8, 2), torch.nan)
-    found = loss_of(federation.study, lines, outcome, torch.ones(8), nobody)
-    assert found == loss_of(federation.study, lines, outcome, torch.ones(8))
+    found = loss_of(federation.study, lines, outcome, nobody)
+    assert found == loss_of(federation.study, lines, outcome)
 
 
 def test_a_study_without_a_second_outcome_is_not_asked_about_it() -> None:
