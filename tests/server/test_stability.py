@@ -206,10 +206,12 @@ def cedar(tmp_path: Path) -> Whereabouts:
 VIEW = View("columns", parameters={"columns": [NAMES["loose"], NAMES["steady"]]})
 
 
-def ask_cedar(cedar: Whereabouts, name: str, view: View = VIEW, **parameters: Any) -> Answer:
+def ask_cedar(
+    cedar: Whereabouts, name: str, view: View = VIEW, asked: Study | None = None, **parameters: Any
+) -> Answer:
     return ask(
         cedar,
-        imaged(),
+        asked or imaged(),
         name,
         (view,),
         roster=tuple(SIZES),
@@ -228,6 +230,19 @@ def test_a_hospital_sends_sums_of_what_was_asked_and_in_the_order_of_the_view(ce
     assert one.sums["perturbations_within"] == both.sums["perturbations_within"][1:]
     assert one.sums["readers_patients"].shape == (0,)
     assert both.disclosed.model_dump(exclude_defaults=True) == {}
+
+
+def test_a_sealed_hospital_adds_no_repetitions(cedar: Whereabouts) -> None:
+    """It says at the roll call that it has none."""
+    folds = {"folds": 2, "leave_one_hospital_out": False, "external": ["cedar"]}
+    sealed = asked_of(**json.loads(imaged().to_json()) | {"validation": folds})
+    assert call_roll(cedar, sealed).disclosed.contributes == ()
+    answers = [
+        ask_cedar(cedar, "stability_sums", asked=sealed, perturbations=[0], readers=[1]),
+        ask_cedar(cedar, "stability_counts", asked=sealed),
+    ]
+    assert all(not value.any() for answer in answers for value in answer.sums.values())
+    assert all(answer.sums for answer in answers)
 
 
 def test_repetitions_are_frozen_with_the_cohort(cedar: Whereabouts) -> None:
