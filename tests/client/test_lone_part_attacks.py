@@ -12,6 +12,7 @@ import pytest
 from client.app import Whereabouts
 from client.cohort.cohort import read_cohort
 from client.gate_rules.lone_contributors import check_lone_contributors
+from client.gate_rules.lone_parts import lone_part
 from client.gate_rules.lone_second_outcome import check_lone_second_outcome
 from client.gate_rules.participation import check_participation
 from client.retest import second_measurement
@@ -103,6 +104,8 @@ def test_a_group_of_which_nobody_has_any_shows_nobody(hospital: Whereabouts) -> 
     asked = network(SECOND, **GROUPS)
     rows: Any = _Asked(asked, "train_network", (*NORTH, *SOUTH))
     check_lone_second_outcome(rows, room(hospital, asked, (*NORTH, *SOUTH), NORTH))
+    assert not lone_part(asked, (*NORTH, *SOUTH), NORTH)
+    assert lone_part(asked, (*NORTH, *SOUTH), (*NORTH, SOUTH[0]))
 
 
 @pytest.mark.parametrize("sections", [SECOND, IMAGES])
