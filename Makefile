@@ -58,7 +58,7 @@ bench-extraction: $(INSTALLED)  ## features of a large CT against PyRadiomics ca
 bench-networks: $(INSTALLED)  ## a round of ten million weights against bare Flower, masked and not: minutes
 	$(BIN)/python benchmarks/network_rounds.py
 
-bench-ring: $(INSTALLED)  ## networks on images of four hospitals with a signal in the ring: a quarter of an hour
+bench-ring: $(INSTALLED)  ## networks on images of four hospitals with a signal in the ring: ten minutes and more
 	$(BIN)/python benchmarks/planted_ring.py
 
 bench-secure-sum: $(INSTALLED)  ## what masking costs at 4, 20 and 100 hospitals, in seconds and bytes: minutes
